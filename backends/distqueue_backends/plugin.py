@@ -1,0 +1,22 @@
+"""The plugin: the backends of this package, as the hook ``distqueue_backends`` yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from distqueue.plugins import BackendSpec, hookimpl
+
+from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryOptions
+
+
+@hookimpl
+def distqueue_backends() -> Iterator[BackendSpec]:
+    """Register what is built in."""
+    yield BackendSpec(
+        schemes=("memory",),
+        load="distqueue_backends.memory:MemoryBackend",
+        contract="1",
+        capabilities=MEMORY_CAPABILITIES,
+        options=MemoryOptions,
+        summary="in this process only; for tests and for trying things out",
+    )

@@ -1,0 +1,373 @@
+"""The verbs on tables: what each command decides. The memory and JSON backends are built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from distqueue.backend import Backend
+from distqueue.commands import Put
+from distqueue.errors import PayloadMismatch, Refused, TaskNotFound
+from distqueue.ids import make_receipt
+from distqueue.payload import checksum
+from distqueue.results import (
+    Browsed,
+    Claimed,
+    Counted,
+    Lease,
+    Loaded,
+    Outcome,
+    PauseSet,
+    Purged,
+    QueueStats,
+    Redriven,
+    Removed,
+    Seen,
+    Settled,
+    Stored,
+)
+from distqueue.retry import Backoff
+from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue_backends.table.clock import Clock
+from distqueue_backends.table.entry import DEAD, DONE, LEASED, READY, SCHEDULED, STATES, Entry, options_of
+from distqueue_backends.table.journal import Journal
+from distqueue_backends.table.pager import Pager
+from distqueue_backends.table.queue_table import QueueTable
+from distqueue_backends.table.receipts import Repeated, current
+from distqueue_backends.table.records import entry_of, gone_of, record_of, remembered_of
+from distqueue_backends.table.steps import check_free, check_together, load_entry, purge_states, redrive_dead
+
+LAPSED = "the lease ran out before the task was settled"
+
+
+class TableBackend(Backend):
+    """Carries out every verb on tables in memory, and tells a journal which steps it takes."""
+
+    tables: dict[str, QueueTable]
+    journal: Journal
+    clock: Clock
+
+    def __init__(self, clock: Clock, dedup_window: float, dedup_max: int) -> None:
+        super().__init__()
+        self.clock = clock
+        self.dedup_window = dedup_window
+        self.dedup_max = dedup_max
+        self.now = self.lease_now = 0.0
+        self._ticked: dict[str, QueueTable] = {}
+        self._pager = Pager()
+
+    # --- Where the payload is: the store's own affair ------------------------------------------------
+
+    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the payloads of tasks."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, int | float | str | bool]:
+        """Return facts about the store for ``stats``."""
+        return {}
+
+    def version_of(self, table: QueueTable) -> int:
+        """Return what ``wait`` compares to see whether anything happened since."""
+        return table.version
+
+    # --- Time ------------------------------------------------------------------------------------------
+
+    def set_time(self) -> None:
+        """Let a commit begin: everything in it happens at one time."""
+        self.now = self.clock.wall()
+        self.lease_now = self.clock.lease()
+        self._ticked.clear()
+
+    def table(self, queue: str, *, create: bool = False) -> QueueTable:
+        """Return a queue's table as it is now: what has run out is gone or back in line."""
+        table = self._ticked.get(queue)
+        if table is not None:
+            return table
+        table = self.tables.get(queue)
+        if table is None:
+            table = self.new_table(queue)
+            if not create:
+                return table
+            self.tables[queue] = table
+        self._ticked[queue] = table
+        self._tick(table)
+        return table
+
+    def new_table(self, queue: str) -> QueueTable:
+        """Return an empty table."""
+        return QueueTable(queue, self.dedup_window, self.dedup_max)
+
+    def _tick(self, table: QueueTable) -> None:
+        if expired := table.expiring.take_until(self.now):
+            self._note("expire", table, expired)
+            for entry in expired:
+                table.remove(entry, "expire", self.now)
+        if lapsed := table.leases.take_until(self.lease_now):
+            self._note("lapse", table, lapsed)
+            for entry in lapsed:
+                table.lapse(entry, LAPSED)
+        if kept := table.keeping.take_until(self.now):
+            self._note("forget", table, kept)
+            for entry in kept:
+                table.remove(entry, "ack", self.now)
+
+    def _place_due(self, table: QueueTable) -> None:
+        if due := table.due.take_until(self.now):
+            self._note("due", table, due)
+            for entry in due:
+                table.place_due(entry)
+
+    def _note(self, op: str, table: QueueTable, entries: Sequence[Entry], **fields: object) -> None:
+        self.journal.note(op, table.name, [entry.task_id for entry in entries], **fields)
+
+    # --- Publishing ------------------------------------------------------------------------------------
+
+    def put(self, tasks: Sequence[Put]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for put in tasks:
+            try:
+                outcomes.append(self._store(put))
+            except Refused as refusal:
+                outcomes.append(refusal.with_traceback(None))
+        return outcomes
+
+    def _store(self, put: Put) -> Stored:
+        table = self.table(put.queue, create=True)
+        crc = checksum(put.data)
+        if self._is_known(table, put, crc):
+            return Stored(task_id=put.task_id, duplicate=True)
+        if put.unique is not None or put.group is not None:
+            check_free(table, put)
+        entry = Entry(put.task_id, 0, put.data, crc, self.now, options_of(put))
+        if put.due is not None or put.delay is not None:
+            self._schedule(entry, put)
+        table.put(entry)
+        self.journal.put(put.queue, entry, put.data)
+        return Stored(task_id=put.task_id)
+
+    def _is_known(self, table: QueueTable, put: Put, crc: int) -> bool:
+        known = table.tasks.get(put.task_id) or table.remembered.get(put.task_id, self.now)
+        if known is None:
+            return False
+        if known.checksum != crc:
+            raise PayloadMismatch(
+                f"task {put.task_id} was published before with another payload; give the new one another id"
+            )
+        return True
+
+    def _schedule(self, entry: Entry, put: Put) -> None:
+        due = put.due if put.due is not None else self.now + (put.delay or 0.0)
+        if due > self.now:
+            entry.state = SCHEDULED
+            entry.until = due
+
+    # --- Consuming -------------------------------------------------------------------------------------
+
+    def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
+        table = self.table(queue)
+        self._place_due(table)
+        entries = [] if table.paused else table.take_next(count)
+        if not entries:
+            wake_at = None if table.paused else table.wake_at()
+            return Claimed(leases=[], seen=Seen(self.version_of(table), wake_at))
+        until = self.lease_now + lease
+        for entry in entries:
+            table.lease(entry, token, until)
+        self._note("claim", table, entries, token=token, until=until)
+        return Claimed(leases=self._leases(entries), seen=Seen(self.version_of(table)))
+
+    def reclaim(self, queue: str, token: str) -> Claimed:
+        table = self.table(queue)
+        entries = [e for e in table.tasks.values() if e.state == LEASED and e.token == token]
+        return Claimed(leases=self._leases(entries), seen=Seen(self.version_of(table)))
+
+    def _leases(self, entries: Sequence[Entry]) -> list[Lease]:
+        return [_lease(entry, data) for entry, data in zip(entries, self.payloads(entries))]
+
+    def ack(self, queue: str, receipt: str, then: Sequence[Put]) -> Settled:
+        table = self.table(queue)
+        try:
+            entry = current(table, receipt, "ack", self.lease_now, self.now)
+        except Repeated as done:
+            again = tuple(Stored(task_id=put.task_id, duplicate=True) for put in then)
+            return Settled(task_id=done.task_id, state=TaskState.DONE, then=again)
+        if then:
+            self._check_then(then, entry)
+        table.ack(entry, self.now)
+        self._note("ack", table, [entry])
+        stored = tuple([self._store(put) for put in then])
+        return Settled(task_id=entry.task_id, state=TaskState.DONE, until=entry.until, then=stored)
+
+    def _check_then(self, then: Sequence[Put], acked: Entry) -> None:
+        """Refuse follow-up tasks that could not all be stored, before anything is changed."""
+        check_together(then)
+        for put in then:
+            table = self.table(put.queue, create=True)
+            if put.task_id == acked.task_id or not self._is_known(table, put, checksum(put.data)):
+                check_free(table, put, acked)
+
+    def retry(
+        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+    ) -> Settled:
+        table = self.table(queue)
+        try:
+            entry = current(table, receipt, "retry", self.lease_now, self.now)
+        except Repeated as done:
+            return self._settled(table, done.task_id)
+        pause = backoff.delay(entry.attempt) if delay is None else delay
+        due = self.now + pause if pause > 0 else None
+        table.retry(entry, due, error)
+        self._note("retry", table, [entry], due=due, error=error)
+        return self._settled(table, entry.task_id)
+
+    def release(self, queue: str, receipt: str) -> Settled:
+        table = self.table(queue)
+        try:
+            entry = current(table, receipt, "release", self.lease_now, self.now)
+        except Repeated as done:
+            return self._settled(table, done.task_id)
+        table.release(entry)
+        self._note("release", table, [entry])
+        return self._settled(table, entry.task_id)
+
+    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
+        table = self.table(queue)
+        try:
+            entry = current(table, receipt, "reject", self.lease_now, self.now)
+        except Repeated as done:
+            return self._settled(table, done.task_id)
+        table.reject(entry, error)
+        self._note("reject", table, [entry], error=error)
+        return self._settled(table, entry.task_id)
+
+    def extend(self, queue: str, receipt: str, lease: float) -> Settled:
+        table = self.table(queue)
+        entry = current(table, receipt, "extend", self.lease_now, self.now)
+        until = self.lease_now + lease
+        table.extend(entry, until)
+        self._note("extend", table, [entry], until=until)
+        return self._settled(table, entry.task_id)
+
+    def _settled(self, table: QueueTable, task_id: str) -> Settled:
+        entry = table.tasks[task_id]
+        return Settled(task_id=task_id, state=STATES[entry.state], until=entry.until)
+
+    # --- Administration --------------------------------------------------------------------------------
+
+    def cancel(self, queue: str, task_id: str) -> Removed:
+        table = self.table(queue)
+        entry = table.tasks.get(task_id)
+        if entry is None:
+            raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
+        state = STATES[entry.state]
+        table.remove(entry, "cancel", self.now)
+        self._note("cancel", table, [entry])
+        return Removed(task_id=task_id, state=state)
+
+    def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
+        table = self.table(queue)
+        if task_id is not None and (task_id not in table.tasks or table.tasks[task_id].state != DEAD):
+            raise TaskNotFound(f"there is no dead task {task_id} in queue {queue}")
+        count, refused = redrive_dead(table, task_id, error)
+        if count:
+            self.journal.note("redrive", queue, id=task_id, error=error)
+        return Redriven(count=count, refused=refused)
+
+    def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
+        table = self.table(queue)
+        count = purge_states(table, states, self.now)
+        if count:
+            self.journal.note("purge", queue, states=[str(state) for state in states])
+        return Purged(count=count)
+
+    def pause(self, queue: str, paused: bool) -> PauseSet:
+        table = self.table(queue, create=True)
+        if table.paused != paused:
+            table.paused = paused
+            table.version += not paused
+            self.journal.note("pause" if paused else "resume", queue)
+        return PauseSet(paused=paused)
+
+    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
+        table = self.table(record.queue, create=True)
+        duplicate = Loaded(task_id=record.task_id, duplicate=True)
+        if record.task_id in table.tasks or table.remembered.get(record.task_id, self.now):
+            return duplicate
+        if isinstance(record, RememberedTask):
+            table.remembered.add(gone_of(record))
+            self.journal.note("remember", record.queue, gone=gone_of(record))
+            return Loaded(task_id=record.task_id)
+        entry = entry_of(record)
+        if entry.is_live:
+            check_free(table, entry.options)
+        load_entry(table, entry)
+        self.journal.load(record.queue, entry, bytes(record.data))
+        return Loaded(task_id=record.task_id)
+
+    # --- Reading -----------------------------------------------------------------------------------------
+
+    def find(self, queue: str, task_id: str) -> TaskRecord | None:
+        entry = self.table(queue).tasks.get(task_id)
+        return None if entry is None else self._records(queue, [entry])[0]
+
+    def browse(
+        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
+    ) -> Browsed:
+        table = self.table(queue)
+        wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
+        if order == "line":
+            return Browsed(tasks=self._records(queue, list(islice(table.in_line(), limit))))
+        entries, following = self._pager.page(table, wanted, limit, after)
+        return Browsed(tasks=self._records(queue, entries), next=following)
+
+    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
+        table = self.table(queue)
+        start = after or 0
+        page = list(islice(table.remembered, start, start + limit))
+        following = start + limit if len(page) == limit else None
+        return Browsed(remembered=[remembered_of(queue, gone) for gone in page], next=following)
+
+    def stats(self, queue: str) -> Counted:
+        names = sorted(self.tables) if queue == "*" else [queue]
+        return Counted(queues=[_stats(self.table(name)) for name in names], store=self.facts())
+
+    def _records(self, queue: str, entries: Sequence[Entry]) -> list[TaskRecord]:
+        return [record_of(queue, entry, data) for entry, data in zip(entries, self.payloads(entries))]
+
+
+def _lease(entry: Entry, data: bytes) -> Lease:
+    options = entry.options
+    return Lease(
+        task_id=entry.task_id,
+        data=data,
+        receipt=make_receipt(entry.task_id, entry.deliveries, entry.token or ""),
+        attempt=entry.failures + 1,
+        deliveries=entry.deliveries,
+        until=entry.until or 0.0,
+        put_at=entry.put_at,
+        priority=options.priority,
+        max_attempts=options.max_attempts,
+        group=options.group,
+        publisher_id=options.publisher_id,
+        headers=options.headers,
+    )
+
+
+def _stats(table: QueueTable) -> QueueStats:
+    counts = table.counts
+    members = (entry for group in table.groups.values() for entry in group if entry is not group.head)
+    first = next(table.in_line(), None)
+    return QueueStats(
+        queue=table.name,
+        ready=counts[READY],
+        scheduled=counts[SCHEDULED],
+        leased=counts[LEASED],
+        done=counts[DONE],
+        dead=counts[DEAD],
+        waiting=sum(entry.state == READY for entry in members),
+        remembered=len(table.remembered),
+        expired=table.expired,
+        paused=table.paused,
+        oldest_ready_at=None if first is None else first.put_at,
+        next_due_at=table.due.next_at(),
+    )

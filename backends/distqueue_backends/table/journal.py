@@ -1,0 +1,34 @@
+"""What a table tells of the steps that it takes, so that a log can be read back into the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from distqueue_backends.table.entry import Entry
+
+
+class Journal(Protocol):
+    """Takes down each step, in order."""
+
+    def put(self, queue: str, entry: Entry, data: bytes) -> None:
+        """A task was put; its payload is ``data``."""
+
+    def load(self, queue: str, entry: Entry, data: bytes) -> None:
+        """A task was stored as another store exported it."""
+
+    def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
+        """Step ``op`` was taken with the tasks ``ids``."""
+
+
+class NoJournal:
+    """For a table that lives in memory only."""
+
+    def put(self, queue: str, entry: Entry, data: bytes) -> None:
+        pass
+
+    def load(self, queue: str, entry: Entry, data: bytes) -> None:
+        pass
+
+    def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
+        pass

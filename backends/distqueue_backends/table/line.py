@@ -1,0 +1,59 @@
+"""The line of ready tasks of one priority, in the order of their places."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush, merge
+
+from distqueue_backends.table.entry import READY, Entry
+
+
+class Line:
+    """New tasks stand in a row, those that came back to an earlier place in a heap beside it.
+
+    A task that is cancelled stays in the line until it is met at the head, or until such tasks are
+    the greater part.
+    """
+
+    def __init__(self) -> None:
+        self._row: deque[Entry] = deque()
+        self._returned: list[tuple[int, Entry]] = []
+        self._left = 0
+
+    def add(self, entry: Entry) -> None:
+        """Let a task stand at its place."""
+        place = entry.place
+        assert place is not None
+        row = self._row
+        if not row or place > row[-1].place:  # type: ignore[operator]
+            row.append(entry)
+        else:
+            heappush(self._returned, (place, entry))
+
+    def leave(self) -> None:
+        """Note that a task in the line is ready no more."""
+        self._left += 1
+        if self._left > 1000 and self._left * 2 > len(self._row) + len(self._returned):
+            self._row = deque(entry for entry in self._row if entry.state == READY)
+            self._returned = sorted(item for item in self._returned if item[1].state == READY)
+            self._left = 0
+
+    def pop(self) -> Entry | None:
+        """Take out the first task, ``None`` if nobody is there."""
+        row, returned = self._row, self._returned
+        while row or returned:
+            if returned and (not row or returned[0][0] < row[0].place):  # type: ignore[operator]
+                entry = heappop(returned)[1]
+            else:
+                entry = row.popleft()
+            if entry.state == READY:
+                return entry
+            self._left -= 1
+        return None
+
+    def __iter__(self) -> Iterator[Entry]:
+        returned = (entry for _, entry in sorted(self._returned))
+        for entry in merge(self._row, returned, key=lambda entry: entry.place or 0):
+            if entry.state == READY:
+                yield entry

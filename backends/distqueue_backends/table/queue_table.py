@@ -1,0 +1,281 @@
+"""One queue in memory: its tasks, who is next, and the steps of the lifecycle.
+
+Each method carries out one step that has been decided. The steps are the same whether a command
+has just decided them or a log is read again, and depend on nothing but their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from distqueue_backends.table.entry import DEAD, DONE, GONE, LEASED, READY, SCHEDULED, Entry
+from distqueue_backends.table.group import Group
+from distqueue_backends.table.line import Line
+from distqueue_backends.table.remembered import Gone, Remembered
+
+
+class Agenda:
+    """Tasks for which something happens at a time: the earliest first."""
+
+    def __init__(self, holds: Callable[[Entry, float], bool]) -> None:
+        self._holds = holds
+        self._heap: list[tuple[float, int, int, Entry]] = []
+        self._serial = count()
+        self._bound = 64
+
+    def add(self, at: float, entry: Entry, order: int | None = None) -> None:
+        """Note that something happens to a task; at one time, in the order of ``order``."""
+        heappush(self._heap, (at, order or 0, next(self._serial), entry))
+        if len(self._heap) > self._bound:
+            self._tidy()
+
+    def next_at(self) -> float | None:
+        """Return when the next thing happens."""
+        heap = self._heap
+        while heap:
+            if self._holds(heap[0][3], heap[0][0]):
+                return heap[0][0]
+            heappop(heap)
+        return None
+
+    def take_until(self, now: float) -> list[Entry]:
+        """Take out the tasks whose time has come."""
+        heap = self._heap
+        come: dict[int, Entry] = {}
+        while heap and heap[0][0] <= now:
+            at, _, _, entry = heappop(heap)
+            if self._holds(entry, at):
+                come[id(entry)] = entry
+        return list(come.values())
+
+    def _tidy(self) -> None:
+        """Drop what holds no longer; amortised, each note is looked at twice."""
+        self._heap = [item for item in self._heap if self._holds(item[3], item[0])]
+        heapify(self._heap)
+        self._bound = 64 + 2 * len(self._heap)
+
+
+class QueueTable:
+    """The tasks of one queue by id, and every view of them that a command needs."""
+
+    def __init__(self, name: str, dedup_window: float, dedup_max: int) -> None:
+        self.name = name
+        self.tasks: dict[str, Entry] = {}
+        self.counts = [0, 0, 0, 0, 0, 0]
+        self.next_number = 1
+        self.paused = False
+        self.expired = 0
+        self.remembered = Remembered(dedup_window, dedup_max)
+        self.unique: dict[str, Entry] = {}
+        self.groups: dict[str, Group] = {}
+        self.version = 0
+        self._lines: dict[int, Line] = {}
+        self.due = Agenda(lambda e, at: e.state == SCHEDULED and e.until == at)
+        self.leases = Agenda(lambda e, at: e.state == LEASED and e.until == at)
+        self.expiring = Agenda(lambda e, at: e.state <= READY and not e.deliveries and e.expires_at == at)
+        self.keeping = Agenda(lambda e, at: e.state == DONE and e.until == at)
+
+    # --- Who is next --------------------------------------------------------------------------------
+
+    def take_next(self, most: int) -> list[Entry]:
+        """Take the first tasks out of the lines, the highest priority first."""
+        taken: list[Entry] = []
+        for priority in sorted(self._lines, reverse=True):
+            line = self._lines[priority]
+            while len(taken) < most and (entry := line.pop()) is not None:
+                if self._is_head(entry):
+                    taken.append(entry)
+            if len(taken) == most:
+                break
+        return taken
+
+    def in_line(self) -> Iterator[Entry]:
+        """Go through the tasks that could be claimed now, in that order."""
+        for priority in sorted(self._lines, reverse=True):
+            yield from (entry for entry in self._lines[priority] if self._is_head(entry))
+
+    def wake_at(self) -> float | None:
+        """Return when the next task may become claimable by itself."""
+        agendas = (self.due, self.leases, self.expiring)
+        return min((at for agenda in agendas if (at := agenda.next_at()) is not None), default=None)
+
+    # --- The steps ------------------------------------------------------------------------------------
+
+    def put(self, entry: Entry) -> None:
+        """A new task, ready or (``until`` is given) scheduled."""
+        entry.number = self.next_number
+        self.next_number += 1
+        if entry.until is None:
+            entry.place = entry.number
+        self.insert(entry)
+
+    def insert(self, entry: Entry) -> None:
+        """A task with its number, place and state, as they are."""
+        options = entry.options
+        self.tasks[entry.task_id] = entry
+        self.counts[entry.state] += 1
+        if options.group is not None and entry.is_live:
+            self.groups.setdefault(options.group, Group(options.priority)).add(entry)
+        if options.unique is not None and entry.is_live:
+            self.unique[options.unique] = entry
+        if options.expires_in is not None:
+            self.expiring.add(entry.put_at + options.expires_in, entry)
+        if entry.state == READY:
+            self._stand_in_line(entry)
+        elif entry.until is not None:
+            self._note(entry)
+
+    def place_due(self, entry: Entry) -> None:
+        """A scheduled task whose time has come takes its place at the end."""
+        self._move(entry, READY)
+        self._new_place(entry)
+
+    def lease(self, entry: Entry, token: str, until: float) -> None:
+        """A ready task, taken out of its line, is handed out."""
+        self.counts[READY] -= 1
+        self.counts[LEASED] += 1
+        entry.state = LEASED
+        entry.deliveries += 1
+        entry.token = token
+        entry.settled = None
+        entry.until = until
+        self.leases.add(until, entry)
+
+    def extend(self, entry: Entry, until: float) -> None:
+        """A lease ends later (or earlier)."""
+        entry.until = until
+        self.leases.add(until, entry)
+
+    def release(self, entry: Entry) -> None:
+        """A delivery is given back: the task stands where it stood."""
+        entry.settled = "release"
+        self._back_in_line(entry)
+
+    def lapse(self, entry: Entry, error: str) -> None:
+        """A lease ran out: that used up an attempt."""
+        entry.token = None
+        entry.failures += 1
+        if self._is_used_up(entry):
+            self._bury(entry, error)
+        else:
+            self._back_in_line(entry)
+
+    def retry(self, entry: Entry, due: float | None, error: str | None) -> None:
+        """An attempt failed: again at ``due``, or (``None``) at once at the end of the line, or dead."""
+        entry.settled = "retry"
+        entry.failures += 1
+        entry.error = error
+        if self._is_used_up(entry):
+            self._bury(entry, error)
+        elif due is None:
+            self._move(entry, READY)
+            self._new_place(entry)
+        else:
+            self._move(entry, SCHEDULED)
+            entry.place = None
+            entry.until = due
+            self._note(entry)
+            self.version += 1
+
+    def reject(self, entry: Entry, error: str | None) -> None:
+        """A task that can never succeed is dead."""
+        entry.settled = "reject"
+        entry.failures += 1
+        self._bury(entry, error)
+
+    def ack(self, entry: Entry, at: float) -> None:
+        """A task is carried out: done for as long as it is kept, else gone."""
+        entry.settled = "ack"
+        if entry.options.keep_done:
+            self._move(entry, DONE)
+            entry.until = at + entry.options.keep_done
+            self.keeping.add(entry.until, entry)
+            self._let_go(entry)
+        else:
+            self.remove(entry, "ack", at)
+
+    def redrive(self, entry: Entry) -> None:
+        """A dead task is as if put again, at the end of the line."""
+        if entry.options.group is not None and entry.options.group in self.groups:
+            self.groups[entry.options.group].remove(entry)
+        self.counts[DEAD] -= 1
+        entry.failures = 0
+        entry.number = entry.place = self.next_number
+        self.next_number += 1
+        entry.state = READY
+        entry.until = None
+        self.insert(entry)
+
+    def remove(self, entry: Entry, verb: str, at: float) -> None:
+        """A task goes for good, and its id is remembered for a while."""
+        if entry.state == READY and (line := self._lines.get(entry.options.priority)) is not None:
+            line.leave()
+        del self.tasks[entry.task_id]
+        self._move(entry, GONE)
+        self.expired += verb == "expire"
+        self._let_go(entry)
+        self.remembered.add(Gone(entry.task_id, at, entry.checksum, verb, entry.deliveries, entry.token))
+
+    # --- Within -----------------------------------------------------------------------------------------
+
+    def _move(self, entry: Entry, state: int) -> None:
+        self.counts[entry.state] -= 1
+        self.counts[state] += 1
+        entry.state = state
+        entry.until = None
+
+    def _note(self, entry: Entry) -> None:
+        """Put a task that waits for a time on the agenda of its state."""
+        assert entry.until is not None
+        if entry.state == SCHEDULED:
+            self.due.add(entry.until, entry, entry.number)
+            self.version += 1
+        else:
+            (self.leases if entry.state == LEASED else self.keeping).add(entry.until, entry)
+
+    def _is_used_up(self, entry: Entry) -> bool:
+        most = entry.options.max_attempts
+        return most is not None and entry.failures >= most
+
+    def _bury(self, entry: Entry, error: str | None) -> None:
+        self._move(entry, DEAD)
+        entry.place = None
+        entry.error = error
+        self._let_go(entry)
+
+    def _new_place(self, entry: Entry) -> None:
+        entry.place = self.next_number
+        self.next_number += 1
+        self._stand_in_line(entry)
+
+    def _back_in_line(self, entry: Entry) -> None:
+        self._move(entry, READY)
+        self._stand_in_line(entry)
+
+    def _stand_in_line(self, entry: Entry) -> None:
+        """Let a ready task stand at its place, unless the head of its group blocks it."""
+        if not self._is_head(entry):
+            return
+        line = self._lines.get(entry.options.priority)
+        if line is None:
+            line = self._lines[entry.options.priority] = Line()
+        line.add(entry)
+        self.version += 1
+
+    def _is_head(self, entry: Entry) -> bool:
+        group = entry.options.group
+        return group is None or self.groups[group].head is entry
+
+    def _let_go(self, entry: Entry) -> None:
+        """A task that is no longer live gives up its unique key and its place in its group."""
+        options = entry.options
+        if options.unique is not None and self.unique.get(options.unique) is entry:
+            del self.unique[options.unique]
+        group = self.groups.get(options.group) if options.group is not None else None
+        if group is not None and group.lets_go(entry):
+            if (head := group.head) is None:
+                del self.groups[options.group or ""]
+            elif head.state == READY:
+                self._stand_in_line(head)

@@ -1,0 +1,53 @@
+"""The memory for tasks that are gone, so that publishing one again does not store it again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+
+class Gone(msgspec.Struct, frozen=True, gc=False):
+    """What is left of a task: when and by which verb it went, and its last delivery."""
+
+    task_id: str
+    at: float
+    checksum: int
+    settled: str
+    deliveries: int = 0
+    token: str | None = None
+
+
+class Remembered:
+    """The newest ``most`` tasks that went in the last ``window`` seconds."""
+
+    def __init__(self, window: float, most: int) -> None:
+        self._window = window
+        self._most = most
+        self._by_id: dict[str, Gone] = {}
+        self._order: deque[Gone] = deque()
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Gone]:
+        """Go through what is remembered, the oldest first."""
+        return (gone for gone in self._order if self._by_id.get(gone.task_id) is gone)
+
+    def get(self, task_id: str, now: float) -> Gone | None:
+        """Return what is remembered of a task at ``now``, if anything."""
+        gone = self._by_id.get(task_id)
+        return gone if gone is not None and now - gone.at < self._window else None
+
+    def add(self, gone: Gone) -> None:
+        """Remember a task, and forget those whose time is over."""
+        self._by_id[gone.task_id] = gone
+        self._order.append(gone)
+        while self._order and (len(self._by_id) > self._most or gone.at - self._order[0].at >= self._window):
+            self.forget(self._order.popleft())
+
+    def forget(self, gone: Gone) -> None:
+        """Forget a task, unless it went again since."""
+        if self._by_id.get(gone.task_id) is gone:
+            del self._by_id[gone.task_id]

@@ -1,0 +1,78 @@
+"""Steps and checks that concern many tasks, or a task and its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from distqueue.commands import Put
+from distqueue.errors import GroupPriorityMismatch, PayloadMismatch, Refused, UniqueTaken
+from distqueue.task import TaskState
+from distqueue_backends.table.entry import DEAD, STATES, Entry, Options
+from distqueue_backends.table.queue_table import QueueTable
+
+
+def check_free(table: QueueTable, task: Put | Options, acked: Entry | None = None) -> None:
+    """Refuse a task whose unique key is taken, or whose group has another priority.
+
+    ``acked`` is a task that gives up its key in the same commit.
+    """
+    holder = table.unique.get(task.unique) if task.unique is not None else None
+    if holder is not None and holder is not acked:
+        raise unique_taken(task.unique, holder.task_id)
+    group = table.groups.get(task.group) if task.group is not None else None
+    if group is not None and group.priority != task.priority:
+        raise GroupPriorityMismatch(
+            f"group {task.group!r} has tasks of priority {group.priority}; a group has one priority"
+        )
+
+
+def check_together(puts: Sequence[Put]) -> None:
+    """Refuse tasks that could each be stored, but not all of them."""
+    seen: dict[tuple[str, str, str], object] = {}
+    for put in puts:
+        for kind, key, value in (("id", put.task_id, put.data), ("group", put.group, put.priority)):
+            if key is not None and seen.setdefault((kind, put.queue, key), value) != value:
+                raise PayloadMismatch(f"two follow-up tasks with {kind} {key!r} contradict each other")
+        if put.unique is not None:
+            holder = seen.setdefault(("unique", put.queue, put.unique), put.task_id)
+            if holder != put.task_id:
+                raise unique_taken(put.unique, str(holder))
+
+
+def unique_taken(key: str | None, task_id: str) -> UniqueTaken:
+    """Return the refusal that names the holder of a unique key."""
+    return UniqueTaken(
+        f"unique key {key!r} is held by task {task_id} until that is done, dead or gone", task_id
+    )
+
+
+def redrive_dead(table: QueueTable, task_id: str | None, error: str | None) -> tuple[int, tuple[str, ...]]:
+    """Redrive the dead tasks that a filter names, in the order in which they were put."""
+    dead = [e for e in table.tasks.values() if e.state == DEAD and task_id in (None, e.task_id)]
+    count, refused = 0, []
+    for entry in sorted(dead, key=lambda entry: entry.number):
+        if error is not None and error not in (entry.error or ""):
+            continue
+        try:
+            check_free(table, entry.options)
+        except Refused:
+            refused.append(entry.task_id)
+            continue
+        table.redrive(entry)
+        count += 1
+    return count, tuple(refused)
+
+
+def purge_states(table: QueueTable, states: Sequence[TaskState], now: float) -> int:
+    """Remove the tasks in the given states, all of them if none is given."""
+    wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
+    entries = [entry for entry in table.tasks.values() if entry.state in wanted]
+    for entry in entries:
+        table.remove(entry, "purge", now)
+    return len(entries)
+
+
+def load_entry(table: QueueTable, entry: Entry) -> None:
+    """Insert a task with its number and place, and count on from there."""
+    table.next_number = max(table.next_number, entry.number + 1, (entry.place or 0) + 1)
+    table.insert(entry)

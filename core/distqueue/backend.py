@@ -1,0 +1,243 @@
+"""The base class for authors of backends: commands become one method each, with plain arguments.
+
+Nine verbs must be written (``put``, ``claim``, ``ack``, ``retry``, ``release``, ``reject``,
+``extend``, ``find`` and ``shut``). The others refuse with ``Unsupported`` until they are, and the
+backend says so in its capabilities.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, Final
+
+from distqueue import commands as c
+from distqueue.broker import Broker
+from distqueue.commands import Command, Put
+from distqueue.errors import Closed, Refused, Unsupported
+from distqueue.limits import check_batch, check_command, check_put, check_queue_name, cut_error
+from distqueue.payload import check as check_payload
+from distqueue.results import (
+    Browsed,
+    Claimed,
+    Counted,
+    Found,
+    Loaded,
+    Outcome,
+    PauseSet,
+    Purged,
+    Redriven,
+    Removed,
+    Result,
+    Seen,
+    Settled,
+)
+from distqueue.retry import Backoff
+from distqueue.task import RememberedTask, TaskRecord, TaskState
+
+POLL_INTERVAL: Final = 0.05
+"""How long the default ``wait`` sleeps at most, in seconds."""
+
+
+class Backend(Broker):
+    """A storage driver. One thread at a time calls ``apply``; ``wait`` and ``close`` come from any.
+
+    A verb returns its result or raises a :class:`~distqueue.errors.Refused`; anything else that it
+    raises ends the whole call. Names, options, sizes and payloads have been checked before.
+    """
+
+    _closing: threading.Event
+
+    def __init__(self) -> None:
+        self._closing = threading.Event()
+
+    # --- What an author writes: required --------------------------------------------------------
+
+    @abstractmethod
+    def put(self, tasks: Sequence[Put]) -> list[Outcome]:
+        """Store tasks; answer each with ``Stored`` or a refusal (returned, not raised)."""
+
+    @abstractmethod
+    def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
+        """Take up to ``count`` tasks for ``lease`` seconds; the receipts hold ``token``."""
+
+    @abstractmethod
+    def ack(self, queue: str, receipt: str, then: Sequence[Put]) -> Settled:
+        """End the task as done and store the tasks in ``then``, all or nothing."""
+
+    @abstractmethod
+    def retry(
+        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+    ) -> Settled:
+        """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead."""
+
+    @abstractmethod
+    def release(self, queue: str, receipt: str) -> Settled:
+        """Give the task back at its old place, with its attempt."""
+
+    @abstractmethod
+    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
+        """Make the task dead."""
+
+    @abstractmethod
+    def extend(self, queue: str, receipt: str, lease: float) -> Settled:
+        """Let the lease end ``lease`` seconds from now."""
+
+    @abstractmethod
+    def find(self, queue: str, task_id: str) -> TaskRecord | None:
+        """Return the task, or ``None``."""
+
+    @abstractmethod
+    def shut(self) -> None:
+        """Free everything; called once, by ``close``, when no ``apply`` is running."""
+
+    # --- What an author may write ---------------------------------------------------------------
+
+    @contextmanager
+    def commit(self, commands: Sequence[Command]) -> Iterator[None]:
+        """Surround the verbs of one call, to make one commit of them; the default does nothing."""
+        yield
+
+    def reclaim(self, queue: str, token: str) -> Claimed:
+        """Return the deliveries of an earlier claim that are still leased."""
+        raise self._unsupported("a repeated claim")
+
+    def cancel(self, queue: str, task_id: str) -> Removed:
+        """Remove one task."""
+        raise self._unsupported("cancel")
+
+    def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
+        """Make dead tasks ready again: all, one, or those whose error contains a text."""
+        raise self._unsupported("redrive")
+
+    def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
+        """Remove all tasks, or those in the given states."""
+        raise self._unsupported("purge")
+
+    def pause(self, queue: str, paused: bool) -> PauseSet:
+        """Stop claims, or allow them again."""
+        raise self._unsupported("pause")
+
+    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
+        """Store a task as another store exported it."""
+        raise self._unsupported("import")
+
+    def browse(
+        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
+    ) -> Browsed:
+        """Return one page of tasks."""
+        raise self._unsupported("browse")
+
+    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
+        """Return one page of the ids remembered after their task is gone."""
+        raise self._unsupported("browse")
+
+    def stats(self, queue: str) -> Counted:
+        """Count the tasks of one queue, or of all if ``queue`` is ``"*"``."""
+        raise self._unsupported("stats")
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        """Sleep for a short time: right for an engine that cannot tell; others do better."""
+        if self._closing.is_set():
+            raise Closed("the backend is closed")
+        pause = POLL_INTERVAL if timeout is None else min(timeout, POLL_INTERVAL)
+        if seen.wake_at is not None:
+            pause = min(pause, max(0.0, seen.wake_at - time.time()))
+        if self._closing.wait(pause):
+            raise Closed("the backend is closed")
+        return seen
+
+    # --- What every backend inherits ------------------------------------------------------------
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        if self._closing.is_set():
+            raise Closed("the backend is closed; open the URL again")
+        check_batch(commands, self.capabilities)
+        with self.commit(commands):
+            return self.carry_out(commands)
+
+    def close(self) -> None:
+        if not self._closing.is_set():
+            self._closing.set()
+            self.shut()
+
+    def carry_out(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands in order, neighbouring puts together."""
+        outcomes: list[Outcome] = []
+        for kind, run in groupby(commands, type):
+            if kind is Put:
+                outcomes += self._put_checked(list(run))  # type: ignore[arg-type]
+            else:
+                outcomes += [self._one(command) for command in run]
+        return outcomes
+
+    def _put_checked(self, puts: list[Put]) -> list[Outcome]:
+        """Put the tasks that are allowed; the fault of one does not touch its neighbours."""
+        capabilities = self.capabilities
+        faults: dict[int, Refused] = {}
+        good: list[Put] = []
+        for position, put in enumerate(puts):
+            try:
+                good.append(self._checked(put, capabilities))
+            except Refused as fault:
+                faults[position] = fault
+        outcomes = self.put(good)
+        for position, refusal in faults.items():
+            outcomes.insert(position, refusal.with_traceback(None))
+        return outcomes
+
+    def _checked(self, put: Put, capabilities: Any) -> Put:
+        check_queue_name(put.queue)
+        check_put(put, capabilities)
+        data = check_payload(put.data)
+        return put if data is put.data else _with_data(put, data)
+
+    def _one(self, command: Command) -> Outcome:
+        try:
+            if command.queue != "*" or type(command) is not c.Stats:
+                check_queue_name(command.queue)
+            check_command(command)
+            return _VERBS[type(command)](self, command)
+        except Refused as refusal:
+            return refusal.with_traceback(None)
+
+    def _ack(self, command: c.Ack) -> Settled:
+        then = [self._checked(put, self.capabilities) for put in command.then]
+        return self.ack(command.queue, command.receipt, then)
+
+    def _claim(self, command: c.Claim) -> Claimed:
+        if command.again:
+            return self.reclaim(command.queue, command.token)
+        return self.claim(command.queue, command.count, command.lease, command.token)
+
+    def _unsupported(self, verb: str) -> Unsupported:
+        return Unsupported(f"{type(self).__name__} does not support {verb}")
+
+
+def _with_data(put: Put, data: bytes) -> Put:
+    fields = {name: getattr(put, name) for name in put.__struct_fields__}
+    return Put(**{**fields, "data": data})
+
+
+_VERBS: Final[dict[type[Command], Callable[[Any, Any], Result]]] = {
+    c.Claim: Backend._claim,
+    c.Ack: Backend._ack,
+    c.Retry: lambda b, x: b.retry(x.queue, x.receipt, x.delay, x.backoff, cut_error(x.error)),
+    c.Release: lambda b, x: b.release(x.queue, x.receipt),
+    c.Reject: lambda b, x: b.reject(x.queue, x.receipt, cut_error(x.error)),
+    c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),
+    c.Cancel: lambda b, x: b.cancel(x.queue, x.task_id),
+    c.Redrive: lambda b, x: b.redrive(x.queue, x.task_id, x.error),
+    c.Purge: lambda b, x: b.purge(x.queue, x.states),
+    c.Pause: lambda b, x: b.pause(x.queue, True),
+    c.Resume: lambda b, x: b.pause(x.queue, False),
+    c.Load: lambda b, x: b.load(x.record),
+    c.Find: lambda b, x: Found(task=b.find(x.queue, x.task_id)),
+    c.Browse: lambda b, x: b.browse(x.queue, x.states, x.order, x.limit, x.after),
+    c.Remembered: lambda b, x: b.remembered(x.queue, x.limit, x.after),
+    c.Stats: lambda b, x: b.stats(x.queue),
+}

@@ -1,0 +1,168 @@
+"""The commands that a :class:`~distqueue.broker.Broker` carries out.
+
+Small frozen values: the same ones go to a backend, over the wire to a broker process and into a
+recorded history. Times are seconds since the Unix epoch, durations seconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from distqueue.retry import Backoff
+from distqueue.task import RememberedTask, TaskRecord, TaskState
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag=str.lower):
+    """The base of all commands. ``queue`` is the queue that the command is about."""
+
+    queue: str
+
+
+# --- Publishing -----------------------------------------------------------------------------------
+
+
+class Put(Command, frozen=True, kw_only=True):
+    """Store one task. Answered by :class:`~distqueue.results.Stored`.
+
+    ``data`` is one JSON value as UTF-8 bytes, best a :class:`~distqueue.payload.Payload`, which has
+    been checked; other bytes are checked by whoever receives them. At most one of ``delay`` and
+    ``due`` is given.
+    """
+
+    task_id: str
+    data: bytes
+    priority: int = 0
+    delay: float | None = None
+    due: float | None = None
+    max_attempts: int | None = 5
+    expires_in: float | None = None
+    keep_done: float = 0.0
+    group: str | None = None
+    unique: str | None = None
+    publisher_id: str | None = None
+    headers: dict[str, str] | None = None
+
+
+# --- Consuming ------------------------------------------------------------------------------------
+
+
+class Claim(Command, frozen=True, kw_only=True):
+    """Take up to ``count`` tasks for ``lease`` seconds. Answered by ``Claimed``.
+
+    ``token`` is a random name made by the consumer; it becomes part of the receipts. With
+    ``again``, the deliveries of an earlier claim with this token that are still leased are returned
+    and nothing new is taken: a claim whose answer was lost can be found again.
+    """
+
+    token: str
+    count: int = 1
+    lease: float = 30.0
+    again: bool = False
+
+
+class Settle(Command, frozen=True, kw_only=True):
+    """The base of the commands that end or prolong one delivery, named by its receipt."""
+
+    receipt: str
+
+
+class Ack(Settle, frozen=True, kw_only=True):
+    """The task is carried out. The tasks in ``then`` are stored in the same commit, or nothing is done."""
+
+    then: tuple[Put, ...] = ()
+
+
+class Retry(Settle, frozen=True, kw_only=True):
+    """The attempt failed: try again after ``delay`` seconds, or as ``backoff`` says if that is ``None``."""
+
+    delay: float | None = None
+    error: str | None = None
+    backoff: Backoff = Backoff()
+
+
+class Release(Settle, frozen=True, kw_only=True):
+    """Give the task back, at its old place, without using up an attempt."""
+
+
+class Reject(Settle, frozen=True, kw_only=True):
+    """The task can never succeed: it is dead at once."""
+
+    error: str | None = None
+
+
+class Extend(Settle, frozen=True, kw_only=True):
+    """Let the lease end ``lease`` seconds from now."""
+
+    lease: float = 30.0
+
+
+# --- Administration -------------------------------------------------------------------------------
+
+
+class Cancel(Command, frozen=True, kw_only=True):
+    """Remove one task, whatever its state. Answered by ``Removed``."""
+
+    task_id: str
+
+
+class Redrive(Command, frozen=True, kw_only=True):
+    """Make dead tasks ready again, at the end of the line, with all their attempts.
+
+    All dead tasks, or one (``task_id``), or those whose error contains ``error``.
+    """
+
+    task_id: str | None = None
+    error: str | None = None
+
+
+class Purge(Command, frozen=True, kw_only=True):
+    """Remove all tasks, or only those in the given states."""
+
+    states: tuple[TaskState, ...] = ()
+
+
+class Pause(Command, frozen=True, kw_only=True):
+    """Stop claims of this queue until it is resumed; everything else goes on."""
+
+
+class Resume(Command, frozen=True, kw_only=True):
+    """Allow claims of this queue again."""
+
+
+class Load(Command, frozen=True, kw_only=True):
+    """Store a task exactly as another store exported it: state, counts, place and all."""
+
+    record: TaskRecord | RememberedTask
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+class Find(Command, frozen=True, kw_only=True):
+    """Look one task up by its id. Answered by ``Found``."""
+
+    task_id: str
+
+
+class Browse(Command, frozen=True, kw_only=True):
+    """List tasks in the given states (all if empty). Answered by ``Browsed``, a page at a time.
+
+    ``order`` is ``"number"`` (order of publishing) or ``"line"`` (the order in which ready tasks
+    would be claimed now). ``after`` is the ``next`` of the page before.
+    """
+
+    states: tuple[TaskState, ...] = ()
+    order: str = "number"
+    limit: int = 100
+    after: int | None = None
+
+
+class Remembered(Command, frozen=True, kw_only=True):
+    """List the ids that are remembered after their task is gone. Answered by ``Browsed``."""
+
+    limit: int = 1000
+    after: int | None = None
+
+
+class Stats(Command, frozen=True, kw_only=True):
+    """Count the tasks of the queue, or of every queue if ``queue`` is ``"*"``."""

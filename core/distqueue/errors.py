@@ -1,0 +1,137 @@
+"""Every error of distqueue, under one root, grouped by the occasion on which it can occur.
+
+    DistqueueError
+    ├── ConfigError          before anything is opened
+    ├── StoreError           opening a store, or the store as a whole
+    ├── Refused              one command was refused: certainly nothing was stored or changed
+    └── OutcomeUnknown       the command may or may not have been carried out
+
+Each message says what to do. An error that travels between processes is rebuilt from its class
+name and its message, so every class here can be made from one string.
+"""
+
+from __future__ import annotations
+
+
+class DistqueueError(Exception):
+    """The root of all errors that distqueue raises on purpose."""
+
+
+# --- Before anything is opened: URLs, options, configuration, plugins --------------------------
+
+
+class ConfigError(DistqueueError):
+    """A URL, an option or a configuration file is wrong; the message names it and the remedy."""
+
+
+class UnknownBackend(ConfigError):
+    """No installed plugin serves the URL's scheme."""
+
+
+class PluginError(ConfigError):
+    """The plugin that serves the URL's scheme is broken, incompatible or in conflict."""
+
+
+# --- Opening a store, or the store as a whole ---------------------------------------------------
+
+
+class StoreError(DistqueueError):
+    """The store cannot be used; nothing of the call was stored, unless a subclass says otherwise."""
+
+
+class StoreMissing(StoreError):
+    """There is no store at the URL, and the call does not create one."""
+
+
+class StoreBusy(StoreError):
+    """Another process kept the store locked for longer than ``lock_timeout``; nothing was stored."""
+
+
+class StoreDamaged(StoreError):
+    """The store holds bytes that are not what was written; ``distqueue fsck`` says where."""
+
+
+class UnsupportedFormat(StoreError):
+    """The store was written by a newer distqueue, or is not a distqueue store at all."""
+
+
+class StoreFailed(StoreError):
+    """The store reported an error that makes its state uncertain; open it again to recover."""
+
+
+class Closed(StoreError):
+    """The queue or the broker has been closed."""
+
+
+class CarriedAcrossFork(StoreError):
+    """A delivery or an open transaction was carried into a forked process; claim it there instead."""
+
+
+# --- One command was refused: certainly nothing was stored or changed ---------------------------
+
+
+class Refused(DistqueueError):
+    """The store refused a command; nothing was stored or changed by it."""
+
+
+class InvalidTask(Refused, ValueError):
+    """A name, an option or a payload is not allowed."""
+
+
+class TooLarge(Refused):
+    """A payload, a batch or an option is over a limit; nothing was stored."""
+
+
+class Unsupported(Refused):
+    """The backend does not have the capability that the command needs."""
+
+
+class PayloadMismatch(Refused):
+    """The task id is known, with another payload: not the same task published twice."""
+
+
+class UniqueTaken(Refused):
+    """A live task already holds the unique key; ``task_id`` names it where it is known."""
+
+    def __init__(self, message: str, task_id: str | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class GroupPriorityMismatch(Refused):
+    """The group already has tasks of another priority; a group has one priority."""
+
+
+class StoreFull(Refused):
+    """The disk or the engine has no room; nothing was stored. Works again once there is room."""
+
+
+class TaskNotFound(Refused):
+    """No task with this id is in the queue."""
+
+
+class SettleRefused(Refused):
+    """A delivery could not be settled; the task is as it was."""
+
+
+class AlreadySettled(SettleRefused):
+    """The delivery was settled before, with another verb."""
+
+
+class LeaseLost(SettleRefused):
+    """The receipt is stale: the lease ran out or the task was delivered again."""
+
+
+class TaskGone(SettleRefused):
+    """The task was cancelled or purged while it was out."""
+
+
+# --- The outcome is unknown -----------------------------------------------------------------------
+
+
+class OutcomeUnknown(DistqueueError):
+    """The command may or may not have been carried out: publish again with the same task id."""
+
+
+class AckTimeout(OutcomeUnknown, TimeoutError):
+    """No acknowledgement arrived in time: publish again with the same task id."""

@@ -1,0 +1,49 @@
+"""Names that distqueue makes: task ids, claim tokens and receipts."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from distqueue.errors import LeaseLost
+
+
+def new_task_id() -> str:
+    """Return a UUIDv7 (RFC 9562, section 5.7): ids made later sort later, to the millisecond."""
+    return new_task_ids(1)[0]
+
+
+def new_task_ids(count: int) -> list[str]:
+    """Return ``count`` UUIDv7s, made at one time: cheaper than one at a time."""
+    when = f"{time.time_ns() // 1_000_000:012x}"
+    prefix = f"{when[:8]}-{when[8:]}-7"
+    noise = os.urandom(10 * count).hex()
+    return [
+        f"{prefix}{noise[i : i + 3]}-{'89ab'[int(noise[i + 3], 16) & 3]}{noise[i + 4 : i + 7]}-{noise[i + 8 : i + 20]}"
+        for i in range(0, 20 * count, 20)
+    ]
+
+
+def new_token() -> str:
+    """Return 128 random bits as hexadecimal digits: the unguessable part of receipts."""
+    return os.urandom(16).hex()
+
+
+def make_receipt(task_id: str, deliveries: int, token: str) -> str:
+    """Return the receipt of one delivery: its number, the claim's token and the task id."""
+    return f"{deliveries}.{token}.{task_id}"
+
+
+def parse_receipt(receipt: str) -> tuple[str, int, str]:
+    """Return the task id, delivery number and token in a receipt.
+
+    Raises:
+        LeaseLost: it is not a receipt at all, so it cannot be the newest one.
+    """
+    try:
+        deliveries, token, task_id = receipt.split(".", 2)
+        return task_id, int(deliveries), token
+    except (ValueError, AttributeError):
+        raise LeaseLost(
+            f"{receipt!r:.80} is not a receipt; use the one that the delivery came with"
+        ) from None

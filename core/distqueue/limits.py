@@ -1,0 +1,222 @@
+"""The limits on names, options and sizes, and the one place where a command is held against them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Claim, Command, Extend, Put, Retry
+from distqueue.errors import InvalidTask, TooLarge, Unsupported
+
+MAX_PAYLOAD: Final = 1024 * 1024
+"""The largest payload, in bytes (1 MiB)."""
+MAX_BATCH: Final = 10_000
+"""The most commands in one call of ``apply``."""
+MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
+"""The most payload bytes in one call of ``apply`` (64 MiB)."""
+MAX_PRIORITY: Final = 31
+MAX_ID: Final = 128
+"""The longest task id, in characters."""
+MAX_KEY: Final = 256
+"""The longest group, unique key and publisher id, in UTF-8 bytes."""
+MAX_HEADERS: Final = 16 * 1024
+"""The most UTF-8 bytes of all headers of a task together."""
+MAX_ERROR: Final = 64 * 1024
+"""The most characters of an error that are kept with a task; the middle of a longer one is cut."""
+MAX_SECONDS: Final = 100 * 365 * 86400.0
+"""The longest delay, lease and expiry: a hundred years."""
+
+_QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_TASK_ID = re.compile(r"[!#-\[\]-~]{1,128}", re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def check_queue_name(name: str) -> str:
+    """Return the name of a queue if it is allowed.
+
+    1 to 64 characters out of ``a-z``, ``0-9``, ``.``, ``_`` and ``-``, the first a letter or digit,
+    and no ``..``: the same on every backend, as names become keys, subjects and parts of paths.
+
+    Raises:
+        InvalidTask: the name is not allowed.
+    """
+    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name) or ".." in name:
+        raise InvalidTask(
+            f"{name!r:.80} is not a queue name: use 1 to 64 characters out of a-z, 0-9, '.', '_', '-', "
+            "beginning with a letter or digit, without '..'"
+        )
+    return name
+
+
+def check_task_id(task_id: str) -> str:
+    """Return a task id if it is allowed: 1 to 128 printable ASCII characters but space, ``"`` and ``\\``.
+
+    Raises:
+        InvalidTask: the id is not allowed.
+    """
+    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+        raise InvalidTask(
+            f"{task_id!r:.80} is not a task id: use 1 to {MAX_ID} printable ASCII characters "
+            "except space, '\"' and '\\'"
+        )
+    return task_id
+
+
+def check_batch(commands: Sequence[Command], capabilities: Capabilities) -> None:
+    """Refuse a whole call that is over the limits, before anything is carried out.
+
+    Raises:
+        TooLarge: too many commands, or too many payload bytes together.
+    """
+    if len(commands) > capabilities.max_batch:
+        raise TooLarge(f"{len(commands)} commands in one call; at most {capabilities.max_batch}: split them")
+    if len(commands) > MAX_BATCH_BYTES // MAX_PAYLOAD:
+        size = sum(len(command.data) for command in commands if type(command) is Put)
+        if size > MAX_BATCH_BYTES:
+            raise TooLarge(f"{size} payload bytes in one call; at most {MAX_BATCH_BYTES}: split them")
+
+
+def check_put(put: Put, capabilities: Capabilities) -> None:
+    """Refuse a task whose names, options or size are not allowed, or which the backend cannot keep.
+
+    The payload's content is checked by :func:`distqueue.payload.check`.
+
+    Raises:
+        InvalidTask: a name or an option is not allowed.
+        TooLarge: the payload or an option is over a limit.
+        Unsupported: the backend lacks a capability that an option needs.
+    """
+    if not _TASK_ID.fullmatch(put.task_id):
+        check_task_id(put.task_id)
+    if len(put.data) > capabilities.max_payload:
+        raise TooLarge(
+            f"the payload has {len(put.data)} bytes; at most {capabilities.max_payload}: "
+            "put a reference to where it is kept"
+        )
+    if put.priority:
+        _check_priority(put.priority, capabilities)
+    if put.max_attempts != 5 and put.max_attempts is not None and put.max_attempts < 1:
+        raise InvalidTask(f"max_attempts is {put.max_attempts}; use at least 1, or None for no limit")
+    if put.delay is not None or put.due is not None:
+        _check_due(put, capabilities)
+    if put.expires_in is not None:
+        _need(capabilities.expiry, "expires_in")
+        check_seconds("expires_in", put.expires_in)
+    if put.keep_done:
+        _need(capabilities.keep_done, "keep_done")
+        check_seconds("keep_done", put.keep_done)
+    if put.group is not None:
+        _need(capabilities.groups, "group")
+        _check_key("group", put.group)
+    if put.unique is not None:
+        _need(capabilities.unique, "unique")
+        _check_key("unique", put.unique)
+    if put.publisher_id is not None:
+        _check_key("publisher_id", put.publisher_id)
+    if put.headers is not None:
+        _check_headers(put.headers)
+
+
+def check_claim(claim: Claim) -> None:
+    """Refuse a claim for no task, for too many, or for no time.
+
+    Raises:
+        InvalidTask: ``count`` or ``lease`` is out of bounds.
+    """
+    if not 1 <= claim.count <= MAX_BATCH:
+        raise InvalidTask(f"a claim of {claim.count} tasks; take 1 to {MAX_BATCH}")
+    check_lease(claim.lease)
+
+
+def check_lease(lease: float) -> None:
+    """Refuse a lease that is not a positive number of seconds.
+
+    Raises:
+        InvalidTask: it is not.
+    """
+    if not 0 < lease <= MAX_SECONDS:
+        raise InvalidTask(f"a lease of {lease} s; use more than 0 and at most {MAX_SECONDS:.0f}")
+
+
+def check_seconds(name: str, value: float) -> None:
+    """Refuse a duration that is negative, not a number or longer than a hundred years.
+
+    Raises:
+        InvalidTask: it is.
+    """
+    if not 0 <= value <= MAX_SECONDS:
+        raise InvalidTask(f"{name} is {value} s; use 0 to {MAX_SECONDS:.0f}")
+
+
+def check_command(command: Command) -> None:
+    """Refuse a command other than a put whose arguments are not allowed.
+
+    Raises:
+        InvalidTask: a name or an argument is not allowed.
+    """
+    match command:
+        case Claim():
+            check_claim(command)
+        case Extend():
+            check_lease(command.lease)
+        case Retry() if command.delay is not None:
+            check_seconds("delay", command.delay)
+
+
+def cut_error(error: str | None) -> str | None:
+    """Return an error text cut to the limit: its beginning and its end, which say most."""
+    if error is None or len(error) <= MAX_ERROR:
+        return error
+    half = MAX_ERROR // 2 - 16
+    return f"{error[:half]}\n… cut …\n{error[-half:]}"
+
+
+def _need(has: bool, option: str) -> None:
+    if not has:
+        raise Unsupported(f"this backend has no {option!r}; `distqueue backends` shows which have it")
+
+
+def _check_priority(priority: int, capabilities: Capabilities) -> None:
+    _need(capabilities.priorities, "priority")
+    if not isinstance(priority, int) or not 0 <= priority <= MAX_PRIORITY:
+        raise InvalidTask(f"priority is {priority}; use 0 (last) to {MAX_PRIORITY} (first)")
+
+
+def _check_due(put: Put, capabilities: Capabilities) -> None:
+    _need(capabilities.delay, "delay")
+    if put.delay is not None and put.due is not None:
+        raise InvalidTask("both delay and due are given; give one")
+    if put.delay is not None:
+        check_seconds("delay", put.delay)
+    elif put.due is not None and not (math.isfinite(put.due) and abs(put.due) < 1e11):
+        raise InvalidTask(f"due is {put.due}; use a time in seconds since the epoch")
+
+
+def _check_key(name: str, key: str) -> None:
+    if not isinstance(key, str) or not key or not key.isprintable():
+        raise InvalidTask(f"{name} is {key!r:.80}; use printable characters, at least one")
+    if len(key.encode()) > MAX_KEY:
+        raise TooLarge(f"{name} has {len(key.encode())} bytes; at most {MAX_KEY}")
+
+
+def _check_headers(headers: dict[str, str]) -> None:
+    size = 0
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidTask(f"header {name!r:.80} is not a string with a string value")
+        size += len(name.encode(errors="surrogatepass")) + len(value.encode(errors="surrogatepass"))
+        if not (name + value).isascii():
+            _refuse_surrogates(name + value)
+    if size > MAX_HEADERS:
+        raise TooLarge(f"the headers have {size} bytes; at most {MAX_HEADERS}")
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidTask("a header holds half a surrogate pair, which is not text") from None

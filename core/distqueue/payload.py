@@ -1,0 +1,96 @@
+"""Payloads: JSON values as bytes, checked once where they enter and carried unchanged from then on.
+
+orjson accepts deeper values than it can write, turns NaN into null and large integers into floats;
+so a payload is encoded where it is made, checked against the limits below, and never encoded again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import orjson
+
+from distqueue.errors import InvalidTask
+
+MAX_DEPTH: Final = 64
+"""How deep arrays and objects may be nested in a payload."""
+
+
+class Payload(bytes):
+    """Bytes that are known to be one JSON value, within the depth limit and without line breaks."""
+
+    __slots__ = ()
+
+
+def encode(data: Any) -> Payload:
+    """Encode a Python value.
+
+    Dataclasses, datetimes, UUIDs and enums become what orjson makes of them; NaN and the infinities
+    become null, as JSON has no word for them.
+
+    Raises:
+        InvalidTask: the value cannot be written as JSON, or is nested too deeply.
+    """
+    try:
+        raw = orjson.dumps(data)
+    except TypeError as error:
+        raise InvalidTask(f"the payload cannot be written as JSON: {error}") from None
+    if not _certainly_shallow(raw):
+        _refuse_deep(raw)
+    return Payload(raw)
+
+
+def check(raw: bytes) -> Payload:
+    """Return bytes made elsewhere as a payload; a :class:`Payload` passes unchanged.
+
+    Raises:
+        InvalidTask: they are not exactly one JSON value, or it is nested too deeply.
+    """
+    if type(raw) is Payload:
+        return raw
+    if not _certainly_shallow(raw):
+        _refuse_deep(raw)
+    try:
+        value = orjson.loads(raw)
+        # A raw line break would end the line of a commit; encoding again leaves none.
+        return Payload(orjson.dumps(value) if b"\n" in raw or b"\r" in raw else raw)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise InvalidTask(f"the payload is not one JSON value: {error}") from None
+
+
+def decode(raw: bytes) -> Any:
+    """Return the Python value of a payload."""
+    return orjson.loads(raw)
+
+
+def checksum(raw: bytes) -> int:
+    """Return the CRC-32 by which a second put with the same id is held against the first."""
+    return zlib.crc32(raw)
+
+
+def _certainly_shallow(raw: bytes) -> bool:
+    return raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH
+
+
+def _refuse_deep(raw: bytes) -> None:
+    depth, in_string, escaped = 0, False, False
+    for byte in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidTask(
+                    f"the payload is nested deeper than {MAX_DEPTH} levels; flatten it, "
+                    "or put a reference to where it is kept"
+                )
+        elif byte in b"]}":
+            depth -= 1

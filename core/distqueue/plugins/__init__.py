@@ -1,0 +1,44 @@
+"""Plugins: backends and observers, found through entry points, each loaded apart from the others."""
+
+from __future__ import annotations
+
+from distqueue.plugins.events import (
+    BrokerStartedEvent,
+    BrokerStoppedEvent,
+    ClaimedEvent,
+    CommittedEvent,
+    Failure,
+    PutEvent,
+    SettledEvent,
+    Settlement,
+    TaskDeadEvent,
+    TaskFailedEvent,
+)
+from distqueue.plugins.hookspecs import hookimpl, hookspec
+from distqueue.plugins.manager import Plugins, installed_plugins
+from distqueue.plugins.report import BackendPlugin, BackendRow, BackendStatus, PluginProblem, ProblemKind
+from distqueue.plugins.spec import CONTRACT, BackendSpec
+
+__all__ = [
+    "CONTRACT",
+    "BackendPlugin",
+    "BackendRow",
+    "BackendSpec",
+    "BackendStatus",
+    "BrokerStartedEvent",
+    "BrokerStoppedEvent",
+    "ClaimedEvent",
+    "CommittedEvent",
+    "Failure",
+    "PluginProblem",
+    "Plugins",
+    "ProblemKind",
+    "PutEvent",
+    "SettledEvent",
+    "Settlement",
+    "TaskDeadEvent",
+    "TaskFailedEvent",
+    "hookimpl",
+    "hookspec",
+    "installed_plugins",
+]

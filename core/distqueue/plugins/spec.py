@@ -1,0 +1,71 @@
+"""What a plugin says about a backend, so that it can be listed and checked without being loaded."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from distqueue.capabilities import Capabilities
+
+CONTRACT: Final = "1"
+"""The version of the contract between distqueue and backends that this distqueue keeps."""
+
+RESERVED_OPTIONS: Final = frozenset({"create", "name", "observers", "plugins", "url"})
+"""Names that no option of a backend may have: those who open a store take them for themselves."""
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_LOAD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend, as its plugin describes it.
+
+    ``schemes`` are the URL schemes it serves; each needs an entry point of the same name.
+    ``load`` is ``"module:Class"``, imported when a store is opened and not before. ``contract`` is
+    the :data:`CONTRACT` it was written for. ``options`` is a struct with a typed field and a
+    default for every URL query parameter. ``install_hint`` is the pip line that brings the client
+    library, if it needs one.
+
+    >>> class Options(msgspec.Struct, frozen=True):
+    ...     timeout: float = 5.0
+    >>> BackendSpec(schemes=("acme",), load="acme_queue.backend:AcmeBackend", contract="1",
+    ...             capabilities=CAPABILITIES, options=Options, summary="Acme's storage",
+    ...             install_hint="pip install 'acme-queue[client]'")       # doctest: +SKIP
+    """
+
+    schemes: tuple[str, ...]
+    load: str
+    contract: str
+    capabilities: Capabilities
+    options: type[msgspec.Struct]
+    summary: str
+    install_hint: str = ""
+
+
+def fault_of(spec: BackendSpec) -> str | None:
+    """Return what is wrong with a spec, or ``None``: structs do not check what they are made of."""
+    if not isinstance(spec.schemes, tuple) or not spec.schemes:
+        return "schemes is not a tuple with at least one URL scheme"
+    for scheme in spec.schemes:
+        if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
+            return f"{scheme!r} is not a lower-case URL scheme"
+    if not isinstance(spec.load, str) or not _LOAD.fullmatch(spec.load):
+        return f"load is {spec.load!r}, not 'module:Class'"
+    if not isinstance(spec.capabilities, Capabilities):
+        return "capabilities is not a distqueue.capabilities.Capabilities"
+    if not isinstance(spec.summary, str) or not isinstance(spec.install_hint, str):
+        return "summary and install_hint have to be text"
+    return _fault_of_options(spec.options)
+
+
+def _fault_of_options(options: type[msgspec.Struct]) -> str | None:
+    if not isinstance(options, type) or not issubclass(options, msgspec.Struct):
+        return "options is not a subclass of msgspec.Struct"
+    for field in msgspec.structs.fields(options):
+        if field.required:
+            return f"the option {field.encode_name!r} has no default"
+        if field.encode_name in RESERVED_OPTIONS:
+            return f"an option cannot be named {field.encode_name!r}: distqueue takes that argument itself"
+    return None
