@@ -96,9 +96,8 @@ class MemoryBackend(TableBackend):
     def commit(self, commands: Sequence[Command]) -> Iterator[None]:
         with self._shared.changed:
             self.set_time()
-            before = self._versions()
             yield
-            if self._versions() != before:
+            if self.has_work():
                 self._shared.changed.notify_all()
 
     def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
@@ -126,6 +125,3 @@ class MemoryBackend(TableBackend):
             self._shared.users -= 1
             if not self._shared.users and self._name:
                 _NAMED.pop(self._name, None)
-
-    def _versions(self) -> int:
-        return sum(table.version for table in self.tables.values())

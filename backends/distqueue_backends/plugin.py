@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from distqueue.plugins import BackendSpec, hookimpl
-
+from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryOptions
 
 
@@ -19,4 +19,12 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=MEMORY_CAPABILITIES,
         options=MemoryOptions,
         summary="in this process only; for tests and for trying things out",
+    )
+    yield BackendSpec(
+        schemes=("json",),
+        load="distqueue_backends.json.backend:JsonBackend",
+        contract="1",
+        capabilities=JSON_CAPABILITIES,
+        options=JsonOptions,
+        summary="one readable Queue.json, shared by the processes of one machine",
     )

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Final
 
+import msgspec
+
 from distqueue import commands as c
 from distqueue.broker import Broker
 from distqueue.commands import Command, Put
@@ -38,9 +40,18 @@ from distqueue.results import (
 )
 from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue.urls import StoreURL
 
 POLL_INTERVAL: Final = 0.05
 """How long the default ``wait`` sleeps at most, in seconds."""
+
+
+class Fsck(msgspec.Struct, frozen=True, kw_only=True):
+    """What the examination of a store found, a sentence each; and where bad bytes were kept aside."""
+
+    is_sound: bool
+    findings: list[str]
+    kept_aside: str | None = None
 
 
 class Backend(Broker):
@@ -54,6 +65,11 @@ class Backend(Broker):
 
     def __init__(self) -> None:
         self._closing = threading.Event()
+
+    @classmethod
+    def fsck(cls, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
+        """Examine the store at a URL, and mend it if ``repair`` is true; nobody else may change it."""
+        raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
 
     # --- What an author writes: required --------------------------------------------------------
 

@@ -12,6 +12,12 @@ name and its message, so every class here can be made from one string.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distqueue.results import Stored
+
 
 class DistqueueError(Exception):
     """The root of all errors that distqueue raises on purpose."""
@@ -104,6 +110,17 @@ class GroupPriorityMismatch(Refused):
 
 class StoreFull(Refused):
     """The disk or the engine has no room; nothing was stored. Works again once there is room."""
+
+
+class BatchRefused(Refused):
+    """Some tasks of a ``put_many`` were refused, the others are stored.
+
+    ``outcomes`` holds, by position, ``Stored`` or the refusal of each task.
+    """
+
+    def __init__(self, message: str, outcomes: Sequence[Stored | Refused] = ()) -> None:
+        super().__init__(message)
+        self.outcomes = list(outcomes)
 
 
 class TaskNotFound(Refused):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,30 +21,32 @@ from distqueue.urls import HIDDEN, is_secret
 
 
 def convert_options[T: msgspec.Struct](
-    kind: type[T], given: Mapping[str, object], *, owner: str, lax: bool = True
+    kind: type[T], given: Mapping[str, object], *, owner: str, at: str = "", lax: bool = True
 ) -> T:
     """Return the struct ``kind`` made of the options in ``given``; the others keep their defaults.
 
     Text is converted to the type of its field if ``lax``. Where a number of seconds is expected, a
-    ``timedelta`` will do. ``owner`` begins every message: whose options they are.
+    ``timedelta`` will do. ``owner`` says in messages whose options they are, ``at`` in which table.
 
     Raises:
         ConfigError: there is no such option, or a value is not what it has to be.
 
     >>> class Options(msgspec.Struct):
     ...     lock_timeout: float = 10.0
-    >>> convert_options(Options, {"lock_timeout": "2.5"}, owner="json:")
+    >>> convert_options(Options, {"lock_timeout": "2.5"}, owner="json")
     Options(lock_timeout=2.5)
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    for name in given:
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        dotted = f"{at}.{name}" if at else name
         if name not in fields:
-            raise ConfigError(f"{owner} has no option {name!r}; {choices(name, fields)}")
-    values = {fields[name].name: _convert(fields[name], value, owner, lax) for name, value in given.items()}
+            raise ConfigError(f"{owner}: there is no option {dotted!r}; {choices(name, fields)}")
+        values[fields[name].name] = _convert(fields[name], value, owner, dotted, lax)
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:  # the struct's own __post_init__
-        raise ConfigError(f"{owner} {error}") from None
+        raise ConfigError(f"{owner}: {error}") from None
 
 
 def choices(name: str, existing: Iterable[str]) -> str:
@@ -52,7 +54,7 @@ def choices(name: str, existing: Iterable[str]) -> str:
     names = sorted(existing)
     near = nearest(name, names)
     guess = f"did you mean {near!r}? " if near else ""
-    return f"{guess}It has: {', '.join(names)}" if names else "it has none"
+    return f"{guess}there are: {', '.join(names)}" if names else "there are none"
 
 
 def nearest(name: str, existing: Iterable[str]) -> str | None:
@@ -60,10 +62,10 @@ def nearest(name: str, existing: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(existing), n=1)), None)
 
 
-def _convert(field: FieldInfo, value: object, owner: str, lax: bool) -> Any:
+def _convert(field: FieldInfo, value: object, owner: str, dotted: str, lax: bool) -> Any:
     kind = inspect.type_info(field.type)
     if isinstance(value, Mapping) and (nested := _struct_of(kind)):
-        return convert_options(nested, value, owner=f"{owner} {field.encode_name}:", lax=lax)
+        return convert_options(nested, value, owner=owner, at=dotted, lax=lax)
     plain = value
     if isinstance(value, timedelta) and _has(kind, inspect.FloatType):
         plain = value.total_seconds()
@@ -72,8 +74,8 @@ def _convert(field: FieldInfo, value: object, owner: str, lax: bool) -> Any:
     except msgspec.ValidationError:
         result = math.nan
     if isinstance(result, float) and math.isnan(result):
-        shown = HIDDEN if is_secret(field.encode_name) else f"{value!r:.80}"
-        raise ConfigError(f"{owner} {field.encode_name} is {shown}; use {describe(kind)}")
+        shown = HIDDEN if is_secret(dotted) else f"{value!r:.80}"
+        raise ConfigError(f"{owner}: {dotted} is {shown}; use {describe(kind)}")
     return result
 
 
@@ -91,9 +93,9 @@ def describe(kind: inspect.Type) -> str:
         case inspect.NoneType():
             return "nothing (null)"
         case inspect.LiteralType():
-            return "one of " + ", ".join(map(repr, kind.values))
+            return _one_of(kind.values)
         case inspect.EnumType():
-            return "one of " + ", ".join(repr(member.value) for member in kind.cls)
+            return _one_of([member.value for member in kind.cls])
         case inspect.ListType() | inspect.VarTupleType():
             return f"a list of which each is {describe(kind.item_type)}"
         case inspect.DictType() | inspect.StructType():
@@ -104,6 +106,10 @@ def describe(kind: inspect.Type) -> str:
             return f"a {kind.cls.__name__}"
         case _:
             return f"a {type(kind).__name__.removesuffix('Type').lower()}"
+
+
+def _one_of(values: Sequence[object]) -> str:
+    return ("one of " if len(values) > 1 else "") + ", ".join(map(repr, values))
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:

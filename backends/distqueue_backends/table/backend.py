@@ -56,7 +56,7 @@ class TableBackend(Backend):
         self._ticked: dict[str, QueueTable] = {}
         self._pager = Pager()
 
-    # --- Where the payload is: the store's own affair ------------------------------------------------
+    # --- Where the payload is: the store's own affair ---------------------------------------------
 
     def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
         """Return the payloads of tasks."""
@@ -70,7 +70,7 @@ class TableBackend(Backend):
         """Return what ``wait`` compares to see whether anything happened since."""
         return table.version
 
-    # --- Time ------------------------------------------------------------------------------------------
+    # --- Time -------------------------------------------------------------------------------------
 
     def set_time(self) -> None:
         """Let a commit begin: everything in it happens at one time."""
@@ -90,8 +90,13 @@ class TableBackend(Backend):
                 return table
             self.tables[queue] = table
         self._ticked[queue] = table
+        table.version_at_start = table.version
         self._tick(table)
         return table
+
+    def has_work(self) -> bool:
+        """Whether the commit let something become claimable that was not so before."""
+        return any(table.version != table.version_at_start for table in self._ticked.values())
 
     def new_table(self, queue: str) -> QueueTable:
         """Return an empty table."""
@@ -120,7 +125,7 @@ class TableBackend(Backend):
     def _note(self, op: str, table: QueueTable, entries: Sequence[Entry], **fields: object) -> None:
         self.journal.note(op, table.name, [entry.task_id for entry in entries], **fields)
 
-    # --- Publishing ------------------------------------------------------------------------------------
+    # --- Publishing -------------------------------------------------------------------------------
 
     def put(self, tasks: Sequence[Put]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -161,7 +166,7 @@ class TableBackend(Backend):
             entry.state = SCHEDULED
             entry.until = due
 
-    # --- Consuming -------------------------------------------------------------------------------------
+    # --- Consuming --------------------------------------------------------------------------------
 
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
         table = self.table(queue)
@@ -174,12 +179,12 @@ class TableBackend(Backend):
         for entry in entries:
             table.lease(entry, token, until)
         self._note("claim", table, entries, token=token, until=until)
-        return Claimed(leases=self._leases(entries), seen=Seen(self.version_of(table)))
+        return Claimed(leases=self._leases(entries))
 
     def reclaim(self, queue: str, token: str) -> Claimed:
         table = self.table(queue)
         entries = [e for e in table.tasks.values() if e.state == LEASED and e.token == token]
-        return Claimed(leases=self._leases(entries), seen=Seen(self.version_of(table)))
+        return Claimed(leases=self._leases(entries))
 
     def _leases(self, entries: Sequence[Entry]) -> list[Lease]:
         return [_lease(entry, data) for entry, data in zip(entries, self.payloads(entries))]
@@ -252,7 +257,7 @@ class TableBackend(Backend):
         entry = table.tasks[task_id]
         return Settled(task_id=task_id, state=STATES[entry.state], until=entry.until)
 
-    # --- Administration --------------------------------------------------------------------------------
+    # --- Administration ---------------------------------------------------------------------------
 
     def cancel(self, queue: str, task_id: str) -> Removed:
         table = self.table(queue)
@@ -295,7 +300,7 @@ class TableBackend(Backend):
             return duplicate
         if isinstance(record, RememberedTask):
             table.remembered.add(gone_of(record))
-            self.journal.note("remember", record.queue, gone=gone_of(record))
+            self.journal.note("remember", record.queue, gone=[gone_of(record)])
             return Loaded(task_id=record.task_id)
         entry = entry_of(record)
         if entry.is_live:
@@ -304,7 +309,7 @@ class TableBackend(Backend):
         self.journal.load(record.queue, entry, bytes(record.data))
         return Loaded(task_id=record.task_id)
 
-    # --- Reading -----------------------------------------------------------------------------------------
+    # --- Reading ----------------------------------------------------------------------------------
 
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
         entry = self.table(queue).tasks.get(task_id)

@@ -23,10 +23,8 @@ class Line:
 
     def add(self, entry: Entry) -> None:
         """Let a task stand at its place."""
-        place = entry.place
-        assert place is not None
-        row = self._row
-        if not row or place > row[-1].place:  # type: ignore[operator]
+        row, place = self._row, entry.place or 0
+        if not row or place > (row[-1].place or 0):
             row.append(entry)
         else:
             heappush(self._returned, (place, entry))
@@ -43,7 +41,7 @@ class Line:
         """Take out the first task, ``None`` if nobody is there."""
         row, returned = self._row, self._returned
         while row or returned:
-            if returned and (not row or returned[0][0] < row[0].place):  # type: ignore[operator]
+            if returned and (not row or returned[0][0] < (row[0].place or 0)):
                 entry = heappop(returned)[1]
             else:
                 entry = row.popleft()

@@ -14,6 +14,7 @@ from distqueue_backends.table.entry import DEAD, DONE, GONE, LEASED, READY, SCHE
 from distqueue_backends.table.group import Group
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.remembered import Gone, Remembered
+from distqueue_backends.table.where import payload_size
 
 
 class Agenda:
@@ -70,14 +71,15 @@ class QueueTable:
         self.remembered = Remembered(dedup_window, dedup_max)
         self.unique: dict[str, Entry] = {}
         self.groups: dict[str, Group] = {}
-        self.version = 0
+        self.version = self.version_at_start = 0
+        self.payload_bytes = 0
         self._lines: dict[int, Line] = {}
         self.due = Agenda(lambda e, at: e.state == SCHEDULED and e.until == at)
         self.leases = Agenda(lambda e, at: e.state == LEASED and e.until == at)
         self.expiring = Agenda(lambda e, at: e.state <= READY and not e.deliveries and e.expires_at == at)
         self.keeping = Agenda(lambda e, at: e.state == DONE and e.until == at)
 
-    # --- Who is next --------------------------------------------------------------------------------
+    # --- Who is next ------------------------------------------------------------------------------
 
     def take_next(self, most: int) -> list[Entry]:
         """Take the first tasks out of the lines, the highest priority first."""
@@ -101,7 +103,7 @@ class QueueTable:
         agendas = (self.due, self.leases, self.expiring)
         return min((at for agenda in agendas if (at := agenda.next_at()) is not None), default=None)
 
-    # --- The steps ------------------------------------------------------------------------------------
+    # --- The steps --------------------------------------------------------------------------------
 
     def put(self, entry: Entry) -> None:
         """A new task, ready or (``until`` is given) scheduled."""
@@ -116,6 +118,7 @@ class QueueTable:
         options = entry.options
         self.tasks[entry.task_id] = entry
         self.counts[entry.state] += 1
+        self.payload_bytes += payload_size(entry.where)
         if options.group is not None and entry.is_live:
             self.groups.setdefault(options.group, Group(options.priority)).add(entry)
         if options.unique is not None and entry.is_live:
@@ -201,6 +204,7 @@ class QueueTable:
         if entry.options.group is not None and entry.options.group in self.groups:
             self.groups[entry.options.group].remove(entry)
         self.counts[DEAD] -= 1
+        self.payload_bytes -= payload_size(entry.where)
         entry.failures = 0
         entry.number = entry.place = self.next_number
         self.next_number += 1
@@ -213,12 +217,13 @@ class QueueTable:
         if entry.state == READY and (line := self._lines.get(entry.options.priority)) is not None:
             line.leave()
         del self.tasks[entry.task_id]
+        self.payload_bytes -= payload_size(entry.where)
         self._move(entry, GONE)
         self.expired += verb == "expire"
         self._let_go(entry)
         self.remembered.add(Gone(entry.task_id, at, entry.checksum, verb, entry.deliveries, entry.token))
 
-    # --- Within -----------------------------------------------------------------------------------------
+    # --- Within -----------------------------------------------------------------------------------
 
     def _move(self, entry: Entry, state: int) -> None:
         self.counts[entry.state] -= 1
@@ -228,12 +233,12 @@ class QueueTable:
 
     def _note(self, entry: Entry) -> None:
         """Put a task that waits for a time on the agenda of its state."""
-        assert entry.until is not None
+        until = entry.until or 0.0
         if entry.state == SCHEDULED:
-            self.due.add(entry.until, entry, entry.number)
+            self.due.add(until, entry, entry.number)
             self.version += 1
         else:
-            (self.leases if entry.state == LEASED else self.keeping).add(entry.until, entry)
+            (self.leases if entry.state == LEASED else self.keeping).add(until, entry)
 
     def _is_used_up(self, entry: Entry) -> bool:
         most = entry.options.max_attempts

@@ -61,48 +61,48 @@ class Hooks:
     def distqueue_put(self, event: PutEvent) -> None:
         """Tasks were stored.
 
-            @hookimpl
-            def distqueue_put(event):
-                PUTS.labels(event.queue).inc(sum(not one.duplicate for one in event.stored))
+        @hookimpl
+        def distqueue_put(event):
+            PUTS.labels(event.queue).inc(sum(not one.duplicate for one in event.stored))
         """
 
     @hookspec
     def distqueue_claimed(self, event: ClaimedEvent) -> None:
         """Tasks were handed out; not called for a claim that found nothing.
 
-            @hookimpl
-            def distqueue_claimed(event):
-                for lease in event.leases:
-                    WAITED.observe(time.time() - lease.put_at)
+        @hookimpl
+        def distqueue_claimed(event):
+            for lease in event.leases:
+                WAITED.observe(time.time() - lease.put_at)
         """
 
     @hookspec
     def distqueue_settled(self, event: SettledEvent) -> None:
         """Deliveries were acked, retried, released, rejected or extended.
 
-            @hookimpl
-            def distqueue_settled(event):
-                for one in event.settled:
-                    SETTLED.labels(event.queue, one.verb).inc()
+        @hookimpl
+        def distqueue_settled(event):
+            for one in event.settled:
+                SETTLED.labels(event.queue, one.verb).inc()
         """
 
     @hookspec
     def distqueue_committed(self, event: CommittedEvent) -> None:
         """A batch with changes was acknowledged.
 
-            @hookimpl
-            def distqueue_committed(event):
-                COMMIT_SECONDS.observe(event.seconds)
+        @hookimpl
+        def distqueue_committed(event):
+            COMMIT_SECONDS.observe(event.seconds)
         """
 
     @hookspec
     def distqueue_task_failed(self, event: TaskFailedEvent) -> None:
         """Attempts at tasks failed and were reported by their consumer.
 
-            @hookimpl
-            def distqueue_task_failed(event):
-                for failure in event.failures:
-                    log.warning("%s failed: %s", failure.task_id, failure.error)
+        @hookimpl
+        def distqueue_task_failed(event):
+            for failure in event.failures:
+                log.warning("%s failed: %s", failure.task_id, failure.error)
         """
 
     @hookspec
@@ -120,18 +120,18 @@ class Hooks:
     def distqueue_broker_started(self, event: BrokerStartedEvent) -> None:
         """A store was opened in this process, by a client or by the process that serves it.
 
-            @hookimpl
-            def distqueue_broker_started(event):
-                log.info("process %s opened %s", event.pid, event.url)
+        @hookimpl
+        def distqueue_broker_started(event):
+            log.info("process %s opened %s", event.pid, event.url)
         """
 
     @hookspec
     def distqueue_broker_stopped(self, event: BrokerStoppedEvent) -> None:
         """A store that was opened in this process is closed.
 
-            @hookimpl
-            def distqueue_broker_stopped(event):
-                log.info("process %s closed %s", event.pid, event.url)
+        @hookimpl
+        def distqueue_broker_stopped(event):
+            log.info("process %s closed %s", event.pid, event.url)
         """
 
 

@@ -7,7 +7,8 @@ from enum import StrEnum
 import msgspec
 
 from distqueue.capabilities import Capabilities
-from distqueue.plugins.spec import BackendSpec
+from distqueue.errors import PluginError
+from distqueue.plugins.spec import CONTRACT, BackendSpec
 
 
 class ProblemKind(StrEnum):
@@ -20,11 +21,11 @@ class ProblemKind(StrEnum):
     CONTRACT = "contract"
     """It was written for another version of the contract."""
     CONFLICT = "conflict"
-    """Another distribution serves the same scheme."""
+    """Another distribution has the same name taken."""
 
 
 class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One plugin that cannot be used, and why. ``name`` is its entry point."""
+    """One plugin that cannot be used, and why. ``name`` is its entry point: a scheme or an observer."""
 
     kind: ProblemKind
     name: str
@@ -32,6 +33,31 @@ class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     reason: str
     cause: BaseException | None = None
+
+    def error(self) -> PluginError:
+        """Return the error to raise, from ``cause``, for those who asked for the plugin."""
+        return PluginError(
+            f"the plugin {self.name!r} of {self.distribution} {self.version} cannot be used: "
+            f"{self.reason}; {self._remedy()}"
+        )
+
+    def _remedy(self) -> str:
+        match self.kind:
+            case ProblemKind.IMPORT | ProblemKind.VALIDATION:
+                return f"repair or upgrade {self.distribution}, or uninstall it"
+            case ProblemKind.CONTRACT:
+                return f"install a {self.distribution} for contract {CONTRACT}, or another distqueue"
+            case ProblemKind.CONFLICT:
+                return "uninstall one of them, or switch it off with DISTQUEUE_DISABLE_PLUGINS=NAME"
+
+
+class Unusable(Exception):
+    """Why a plugin cannot be used, on the way from where that is found out to a PluginProblem."""
+
+    def __init__(self, kind: ProblemKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
 
 
 class BackendPlugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +80,7 @@ class BackendStatus(StrEnum):
 
 
 class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of ``distqueue backends``. ``capabilities`` is known only of a backend that is ok."""
+    """One line of ``distqueue backends``; summary and capabilities are known only if it is ok."""
 
     scheme: str
     status: BackendStatus
@@ -65,7 +91,7 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Capabilities | None = None
 
 
-STATUS_OF: dict[ProblemKind, BackendStatus] = {
+STATUS_OF = {
     ProblemKind.IMPORT: BackendStatus.BROKEN,
     ProblemKind.VALIDATION: BackendStatus.BROKEN,
     ProblemKind.CONTRACT: BackendStatus.INCOMPATIBLE,

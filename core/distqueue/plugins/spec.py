@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -45,24 +45,32 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fault_of(spec: BackendSpec) -> str | None:
-    """Return what is wrong with a spec, or ``None``: structs do not check what they are made of."""
-    if not isinstance(spec.schemes, tuple) or not spec.schemes:
+    """Return what is wrong with a spec, or ``None``: structs do not check what they are made of.
+
+    Of a spec for another contract only the schemes are looked at.
+    """
+    given: dict[str, Any] = msgspec.structs.asdict(spec)
+    if not isinstance(given["schemes"], tuple) or not spec.schemes:
         return "schemes is not a tuple with at least one URL scheme"
-    for scheme in spec.schemes:
+    for scheme in given["schemes"]:
         if not isinstance(scheme, str) or not _SCHEME.fullmatch(scheme):
             return f"{scheme!r} is not a lower-case URL scheme"
-    if not isinstance(spec.load, str) or not _LOAD.fullmatch(spec.load):
-        return f"load is {spec.load!r}, not 'module:Class'"
-    if not isinstance(spec.capabilities, Capabilities):
+    return None if spec.contract != CONTRACT else _fault_of_fields(given)
+
+
+def _fault_of_fields(given: dict[str, Any]) -> str | None:
+    if not isinstance(given["load"], str) or not _LOAD.fullmatch(given["load"]):
+        return f"load is {given['load']!r}, not 'module:Class'"
+    if not isinstance(given["capabilities"], Capabilities):
         return "capabilities is not a distqueue.capabilities.Capabilities"
-    if not isinstance(spec.summary, str) or not isinstance(spec.install_hint, str):
+    if not isinstance(given["summary"], str) or not isinstance(given["install_hint"], str):
         return "summary and install_hint have to be text"
-    return _fault_of_options(spec.options)
+    if not isinstance(given["options"], type) or not issubclass(given["options"], msgspec.Struct):
+        return "options is not a subclass of msgspec.Struct"
+    return _fault_of_options(given["options"])
 
 
 def _fault_of_options(options: type[msgspec.Struct]) -> str | None:
-    if not isinstance(options, type) or not issubclass(options, msgspec.Struct):
-        return "options is not a subclass of msgspec.Struct"
     for field in msgspec.structs.fields(options):
         if field.required:
             return f"the option {field.encode_name!r} has no default"

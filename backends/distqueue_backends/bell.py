@@ -1,0 +1,179 @@
+"""Waking processes that wait for work: a bell file that writers touch and waiters watch."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+import time
+from typing import Final, Protocol
+
+POLL_INTERVAL: Final = 0.02
+"""How often the bell file is looked at where the system cannot tell of changes, in seconds."""
+
+
+class Ear(Protocol):
+    """Hears rings of one bell file."""
+
+    def heard(self) -> bool:
+        """Tell whether the bell rang since this was last asked."""
+
+    def listen(self, timeout: float | None) -> None:
+        """Return when the bell rings, when somebody calls ``wake``, or after ``timeout`` seconds."""
+
+    def wake(self) -> None:
+        """Let ``listen`` return."""
+
+    def close(self) -> None:
+        """Free everything."""
+
+
+class InotifyEar:
+    """Hears at once, by inotify (Linux). Touching the file is an event; writing into it is none."""
+
+    def __init__(self, path: str) -> None:
+        from inotify_simple import INotify, flags
+
+        self._inotify = INotify(nonblocking=True)
+        self._inotify.add_watch(path, flags.ATTRIB)
+        self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._inotify.fileno(), select.POLLIN)
+        self._poll.register(self._waker, select.POLLIN)
+
+    def heard(self) -> bool:
+        try:
+            return bool(os.read(self._inotify.fileno(), 4096))
+        except BlockingIOError:
+            return False
+
+    def listen(self, timeout: float | None) -> None:
+        self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
+
+    def wake(self) -> None:
+        os.eventfd_write(self._waker, 1)
+
+    def close(self) -> None:
+        self._inotify.close()
+        os.close(self._waker)
+
+
+class PollingEar:
+    """Looks at the time of the file again and again: where nothing better is known."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._woken = threading.Event()
+        self._last = self._touched()
+
+    def heard(self) -> bool:
+        before, self._last = self._last, self._touched()
+        return self._last != before
+
+    def listen(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._touched() == self._last and not self._woken.is_set():
+            left = POLL_INTERVAL if deadline is None else min(POLL_INTERVAL, deadline - time.monotonic())
+            if left <= 0:
+                return
+            self._woken.wait(left)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None:
+        self._woken.set()
+
+    def _touched(self) -> int:
+        try:
+            return os.stat(self._path).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+
+def open_ear(path: str) -> Ear:
+    """Return the best ear that this system has for a bell file."""
+    if sys.platform == "linux":
+        try:
+            return InotifyEar(path)
+        except OSError:  # no inotify instance left (fs.inotify.max_user_instances)
+            pass
+    return PollingEar(path)
+
+
+class Bell:
+    """The bell of one store. Any thread may ring and wait; all waiting threads share one ear.
+
+    ``rings`` counts; whoever finds nothing to do at one count waits for the next: no ring is lost.
+    """
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._path = path
+        self._fd = os.open(path, flags, 0o600)
+        self._ear: Ear | None = None
+        self._rings = 0
+        self._listening = False
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def ring(self) -> None:
+        """Wake everybody who waits, in any process."""
+        os.utime(self._fd)
+
+    def rings(self) -> int:
+        """Return how often the bell rang so far, as far as it was listened to."""
+        with self._changed:
+            return self._count()
+
+    def wait(self, seen: int, timeout: float | None) -> int:
+        """Return the count once it is not ``seen``, the bell is closed, or ``timeout`` seconds are over."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while self._count() == seen and not self._closed:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                if self._listening:
+                    self._changed.wait(left)
+                else:
+                    self._listen(left)
+            return self._rings
+
+    def close(self) -> None:
+        """Wake all waiting threads of this process and free everything."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            if self._ear is not None:
+                self._ear.wake()
+            self._changed.notify_all()
+            while self._listening:
+                self._changed.wait()
+            if self._ear is not None:
+                self._ear.close()
+            os.close(self._fd)
+
+    def _count(self) -> int:
+        if self._ear is None and not self._closed:
+            self._ear = open_ear(self._path)
+        if self._ear is not None and not self._closed and self._ear.heard():
+            self._rings += 1
+            self._changed.notify_all()
+        return self._rings
+
+    def _listen(self, timeout: float | None) -> None:
+        """Be the one thread that listens; the others wait for what it hears."""
+        ear = self._ear
+        if ear is None:
+            return
+        self._listening = True
+        self._changed.release()
+        try:
+            ear.listen(timeout)
+        finally:
+            self._changed.acquire()
+            self._listening = False
+            self._changed.notify_all()

@@ -1,0 +1,366 @@
+"""The single JSON backend: a commit is appended under the lock, and synced after it is given up.
+
+A call goes: lock, read what others appended, decide in memory, append one line, unlock, ring the bell,
+sync, answer. The sync covers everything in the file, so whatever an answer rests on is on the disk.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import uuid
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Self
+
+import msgspec
+
+from distqueue.backend import Fsck
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Command
+from distqueue.errors import (
+    Closed,
+    OutcomeUnknown,
+    StoreDamaged,
+    StoreFailed,
+    StoreFull,
+    StoreMissing,
+)
+from distqueue.limits import check_batch
+from distqueue.results import Outcome, Seen
+from distqueue.urls import StoreURL
+from distqueue_backends.bell import Bell
+from distqueue_backends.json import compaction, fsck
+from distqueue_backends.json.commit import CommitBuilder
+from distqueue_backends.json.filesystem import open_regular, refuse_network, remove_leftovers
+from distqueue_backends.json.format import Damaged
+from distqueue_backends.json.lock import StoreLock
+from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
+from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
+from distqueue_backends.json.recovery import read_header, settle_tail
+from distqueue_backends.json.replay import Replay, Unfit
+from distqueue_backends.json.size import carries_payload, most_bytes
+from distqueue_backends.table.backend import TableBackend
+from distqueue_backends.table.clock import SharedClock
+from distqueue_backends.table.entry import Entry
+from distqueue_backends.table.queue_table import QueueTable
+
+SAFETY_POLL: Final = 5.0
+"""How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
+_CHECK_EVERY: Final = 128 * 1024
+
+_log: Final = logging.getLogger("distqueue")
+
+
+class JsonBackend(TableBackend):
+    """One ``Queue.json``, shared with any number of other processes."""
+
+    @classmethod
+    def open(cls, url: StoreURL, options: JsonOptions, *, create: bool) -> Self:
+        """Open the store at the URL's path.
+
+        Raises:
+            StoreMissing: there is none and ``create`` is false, or its directory is missing.
+            StoreBusy, StoreDamaged, UnsupportedFormat, StoreError: it cannot be opened.
+        """
+        return cls(url.path, options, create=create)
+
+    @classmethod
+    def fsck(cls, url: StoreURL, options: JsonOptions, *, repair: bool) -> Fsck:
+        path = os.path.abspath(url.path)
+        if not os.path.lexists(path):
+            raise StoreMissing(f"no store at {path}")
+        lock = StoreLock(f"{path}.lock", options.lock_timeout)
+        try:
+            with lock:
+                return fsck.repair(path) if repair else fsck.check(path)
+        finally:
+            lock.close()
+
+    def __init__(self, path: str, options: JsonOptions | None = None, *, create: bool = True) -> None:
+        options = options or JsonOptions()
+        super().__init__(SharedClock(), options.dedup_window, options.dedup_max)
+        self.path = os.path.abspath(path)
+        self._capabilities = msgspec.structs.replace(
+            JSON_CAPABILITIES, dedup_window=options.dedup_window, dedup_max=options.dedup_max
+        )
+        self._check_directory(create)
+        self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
+        self._file: LogFile
+        self._synced = self._next_check = 0
+        self._is_certain = False
+        self._has_failed = False
+        try:
+            with self._lock:
+                self._load(create=create)
+            self._bell = Bell(f"{self.path}.bell")
+        except BaseException:
+            self._close_log()
+            self._lock.close()
+            raise
+        _OPEN.add(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    # --- A call -----------------------------------------------------------------------------------
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        if self._closing.is_set():
+            raise Closed("the store is closed; open the URL again")
+        if self._has_failed:
+            raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
+        check_batch(commands, self.capabilities)
+        self._enter()
+        try:
+            outcomes = self._commit(commands)
+            log, end = self._file, self._file.end
+        finally:
+            self._lock.release()
+        if self.has_work():
+            self._bell.ring()
+        self._sync(log, end)
+        return outcomes
+
+    def _enter(self) -> None:
+        """Take the lock, with everything known that others did."""
+        while True:
+            self._lock.acquire()
+            try:
+                if self._lock.is_marked() or not self._is_certain:
+                    self._load(create=False)
+                is_replaced = self._is_replaced()
+                self._catch_up()
+                if not is_replaced:
+                    return
+            except BaseException:
+                self._lock.release()
+                raise
+            self._lock.release()
+            self._follow()  # without the lock: what was put in place is complete, and others go on
+
+    def _commit(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands and append what they changed; all or nothing of it is in the file."""
+        log = self._file
+        self.set_time()
+        if not log.make_room(most_bytes(commands, self.tables) + RESERVE):
+            return self._commit_without_room(commands)
+        return self._append(commands)
+
+    def _append(self, commands: Sequence[Command]) -> list[Outcome]:
+        log = self._file
+        self.journal = builder = CommitBuilder()
+        self._is_certain = False  # whatever interrupts what follows, the file has the last word
+        try:
+            outcomes = self.carry_out(commands)
+            if builder:
+                log.append(builder, self.now)
+        except NoRoom:
+            return [_full(self.path) for _ in commands]
+        self._is_certain = True
+        if log.end >= self._next_check:
+            self._compact_if_worth_it()
+        return outcomes
+
+    def _commit_without_room(self, commands: Sequence[Command]) -> list[Outcome]:
+        """The disk is full: refuse what brings new payloads, let the rest use the reserve."""
+        rest = [command for command in commands if not carries_payload(command)]
+        if not rest or not self._file.make_room(most_bytes(rest, self.tables)):
+            return [_full(self.path) for _ in commands]
+        outcomes = iter(self._append(rest))
+        return [_full(self.path) if carries_payload(command) else next(outcomes) for command in commands]
+
+    def _sync(self, log: LogFile, end: int) -> None:
+        """Let the file be on the disk up to ``end``. A failure is final: what is there is not known."""
+        if log is self._file and end <= self._synced:
+            return
+        try:
+            log.sync()
+        except OSError as error:
+            self._lock.mark_failed()
+            self._has_failed = True
+            raise OutcomeUnknown(
+                f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
+                "Open the store again, which recovers it, and publish again with the same task ids"
+            ) from error
+        if log is self._file:
+            self._synced = end
+
+    # --- Knowing what others did ------------------------------------------------------------------
+
+    def _is_replaced(self) -> bool:
+        """Whether a compaction put another file in place; else note how large ours is now."""
+        try:
+            status = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            raise StoreMissing(f"{self.path} was removed while it was open; nothing was stored") from None
+        if status.st_ino != self._file.inode:
+            return True
+        self._file.size = status.st_size
+        return False
+
+    def _catch_up(self) -> None:
+        """Take the steps that others appended since."""
+        log = self._file
+        if log.has_news():
+            if (fault := self._replay(log)) is not None:
+                settle_tail(self.path, log, fault)
+            log.size = os.fstat(log.fd).st_size
+
+    def _follow(self) -> None:
+        """Go over to the file that a compaction put in place of ours."""
+        old, new = self._file, self._open_log()
+        is_next = (new.header.store, new.header.epoch, new.header.from_seq) == (
+            old.header.store,
+            old.header.epoch + 1,
+            old.seq,
+        )
+        try:
+            self._is_certain = is_next and compaction.relocate(new, self.tables)
+        except Damaged:
+            self._is_certain = False
+        old.close()
+        self._file = new
+        self._synced = 0
+
+    def _load(self, *, create: bool) -> None:
+        """Read the whole store. The lock is held."""
+        if create and not os.path.lexists(self.path):
+            compaction.write_first(self.path, str(uuid.uuid4()))
+        remove_leftovers(self.path)
+        self.tables = {}
+        self._synced = self._next_check = 0
+        log = self._open_log()
+        self._close_log()
+        self._file = log
+        has_failed = self._lock.is_marked()
+        with _collector_paused():
+            settle_tail(self.path, log, self._replay(log), trust_prefix=has_failed)
+        if has_failed:
+            self._file = compaction.compact(self.path, log, self.tables, self.clock.wall())
+            log.close()
+            self._lock.clear_mark()
+        self._is_certain = True
+
+    def _open_log(self) -> LogFile:
+        fd = open_regular(self.path)
+        try:
+            return LogFile(fd, *read_header(self.path, fd))
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _replay(self, log: LogFile) -> Damaged | None:
+        """Take the steps of all commits not known yet; return what is wrong with the one that follows."""
+        replay = Replay(self.tables, self.new_table)
+        try:
+            for commit, line, offset in log.read_on():
+                replay.commit(commit, line, offset)
+        except Unfit as error:
+            raise StoreDamaged(
+                f"{self.path}: {error}; `distqueue fsck --repair` goes on without it"
+            ) from None
+        except Damaged as damage:
+            return damage
+        return None
+
+    # --- Compaction -------------------------------------------------------------------------------
+
+    def _compact_if_worth_it(self) -> None:
+        log = self._file
+        self._next_check = log.end + _CHECK_EVERY
+        if not compaction.is_worth_it(log, self.tables):
+            return
+        try:
+            self._file = compaction.compact(self.path, log, self.tables, self.now)
+        except OSError as error:
+            self._next_check = log.end + max(_CHECK_EVERY, log.end // 4)
+            _log.warning("%s could not be compacted, and stays as it is: %s", self.path, error)
+        else:
+            self._synced = self._file.end
+            self._next_check = self._file.end + _CHECK_EVERY
+            log.close()
+
+    # --- The table's view of the store ------------------------------------------------------------
+
+    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
+        return self._file.payloads(entries)
+
+    def facts(self) -> dict[str, int | float | str | bool]:
+        log = self._file
+        return {
+            "path": self.path,
+            "file_bytes": log.size,
+            "used_bytes": log.end,
+            "live_bytes": compaction.live_bytes(self.tables),
+            "epoch": log.header.epoch,
+            "commits": log.seq,
+        }
+
+    def version_of(self, table: QueueTable) -> int:
+        return self._bell.rings()
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
+        if seen.wake_at is not None:
+            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
+        rings = self._bell.wait(seen.version, longest)
+        if self._closing.is_set():
+            raise Closed("the store was closed while waiting")
+        return Seen(rings)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def shut(self) -> None:
+        self._bell.close()
+        self._close_log()
+        self._lock.close()
+
+    def leave_to_parent(self) -> None:
+        """Close what a fork copied: the lock of the parent must not live on in the child."""
+        self._close_log()
+        self._lock.close()
+
+    def _close_log(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def _check_directory(self, create: bool) -> None:
+        if not os.path.isdir(os.path.dirname(self.path)):
+            raise StoreMissing(f"there is no directory {os.path.dirname(self.path)}; create it first")
+        if not create and not os.path.lexists(self.path):
+            raise StoreMissing(f"no store at {self.path}")
+        refuse_network(self.path)
+
+
+_OPEN: Final[weakref.WeakSet[JsonBackend]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for backend in list(_OPEN):
+        backend.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _full(path: str) -> StoreFull:
+    return StoreFull(
+        f"the disk of {path} is full; nothing was stored. Free some space, then try again; "
+        "tasks that are there can still be settled"
+    )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Read without the cyclic garbage collector, which would look at all tasks again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

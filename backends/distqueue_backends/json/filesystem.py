@@ -1,0 +1,135 @@
+"""What a store asks of its file system, and the few calls on directories and new files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from distqueue.errors import StoreError, StoreFailed, StoreMissing
+
+_NETWORK: Final = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "ncpfs",
+        "fuse.sshfs",
+    }
+)
+
+
+def refuse_network(path: str) -> None:
+    """Refuse a directory on a network file system, where locks and syncs do not hold what they promise.
+
+    Raises:
+        StoreError: it is on one.
+    """
+    kind = _file_system_of(os.path.realpath(os.path.dirname(path) or "."))
+    if kind in _NETWORK:
+        raise StoreError(
+            f"{path} is on a network file system ({kind}), where neither locks nor syncs can be relied on; "
+            "keep the store on a local disk, or use a server engine"
+        )
+
+
+def _file_system_of(directory: str) -> str:
+    """Return the type of the file system that a directory is on (Linux), else an empty string."""
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mountinfo") as mounts:
+            for line in mounts:
+                before, _, after = line.partition(" - ")
+                point = before.split()[4]
+                inside = directory == point or directory.startswith(point.rstrip("/") + "/")
+                if inside and len(point) >= len(best):
+                    best, kind = point, after.split()[0]
+    except OSError:
+        pass
+    return kind
+
+
+def open_regular(path: str) -> int:
+    """Open a file that exists, for reading and writing, if it is a plain file and no link.
+
+    Raises:
+        StoreMissing: there is none.
+        StoreError: it is something else, or may not be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise StoreMissing(f"no store at {os.path.abspath(path)}") from None
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise StoreError(f"{path} cannot be opened as a store: {reason}") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise StoreError(f"{path} is not a plain file")
+    return fd
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[int]:
+    """Give a new file, which takes the place of the one at ``path`` when the block ends without error.
+
+    The recipe: a new file in the same directory, sync, rename, sync of the directory.
+    """
+    temporary = f"{path}.tmp-{secrets.token_hex(8)}"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(temporary, flags, 0o600)
+    try:
+        yield fd
+        os.fsync(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.close(fd)
+        os.unlink(temporary)
+        raise
+    try:
+        sync_directory(path)
+    except OSError as error:
+        os.close(fd)
+        raise StoreFailed(f"{path} was replaced, but its directory could not be synced: {error}") from error
+
+
+def sync_directory(path: str) -> None:
+    """Let the name of a file be on the disk."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove new files that a killed process did not come to put in place. The lock is held."""
+    directory, name = os.path.split(path)
+    prefix = f"{name}.tmp-"
+    for entry in os.scandir(directory or "."):
+        if entry.name.startswith(prefix) and len(entry.name) == len(prefix) + 16:
+            os.unlink(entry.path)
+
+
+def write_aside(path: str, kind: str, data: bytes) -> str:
+    """Keep bytes that were cut off in a file beside the store; return its path."""
+    aside = f"{path}.{kind}-{secrets.token_hex(4)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(aside, flags, 0o600)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return aside

@@ -1,0 +1,134 @@
+"""The bytes of a ``Queue.json``: a header, one commit a line, closing brackets, then blanks.
+
+    {"distqueue":{"crc":"…","format":1,…},"commits":[
+    {"crc":"89abcdef","seq":1,"at":1764000000.25,"cuts":[57,14],"ops":[…]},
+    {"crc":"01234567","seq":2,"at":1764000000.75,"cuts":[],"ops":[…]}
+    ]}
+
+``crc`` is the CRC-32 of the rest of its line. ``cuts`` tells where the payloads are, as pairs: bytes
+to skip from the ``[`` of ``ops`` or from the end of the payload before, then bytes of payload.
+``docs/formats/queue-json.md`` says it all.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from distqueue.errors import UnsupportedFormat
+
+FORMAT: Final = 1
+"""The version of the format that is written; a file of a higher one is refused."""
+
+CLOSE: Final = b"\n]}"
+"""What ends the file (but for blanks). A commit overwrites it."""
+
+_HEADER_START: Final = b'{"distqueue":'
+_HEADER_END: Final = b',"commits":['
+_BODY: Final = len(b'{"crc":"01234567",')
+_OPS: Final = b',"ops":['
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says of itself.
+
+    ``epoch`` counts the files that the store has had: each compaction writes a new one. The first
+    ``snapshot`` commits hold what was live after commit ``from_seq`` of the file before.
+    """
+
+    format: int = FORMAT
+    version: str
+    store: str
+    epoch: int = 1
+    from_seq: int = 0
+    snapshot: int = 0
+
+
+class Damaged(Exception):
+    """A line is not what was written; the message says what is wrong with it."""
+
+
+class Commit(msgspec.Struct, frozen=True, gc=False):
+    """One commit as read: its steps without the payloads, and where those are in its line."""
+
+    seq: int
+    at: float
+    ops: list[dict[str, Any]]
+    payloads: list[tuple[int, int]]
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the first line of a file."""
+    body = orjson.dumps(msgspec.to_builtins(header))
+    return b'%b{"crc":"%08x",%b%b' % (_HEADER_START, zlib.crc32(body[1:]), body[1:], _HEADER_END)
+
+
+def decode_header(line: bytes) -> Header:
+    """Return the header in the first line of a file.
+
+    Raises:
+        UnsupportedFormat: it is not the header of a store, or that of a newer format.
+        Damaged: it is a header, but its checksum is wrong.
+    """
+    if not line.startswith(_HEADER_START) or not line.endswith(_HEADER_END):
+        raise UnsupportedFormat("it does not begin like a distqueue store; is the path right?")
+    inner = line[len(_HEADER_START) : -len(_HEADER_END)]
+    try:
+        fields = orjson.loads(inner)
+        crc = fields["crc"]
+        if fields["format"] > FORMAT:
+            raise UnsupportedFormat(
+                f"it has format {fields['format']}, newer than {FORMAT}: update distqueue"
+            )
+        if crc != f"{zlib.crc32(inner[_BODY:]):08x}":
+            raise Damaged("the checksum of the header is wrong")
+        return msgspec.convert(fields, Header)
+    except (orjson.JSONDecodeError, KeyError, TypeError, msgspec.ValidationError) as error:
+        raise Damaged(f"the header cannot be read: {error}") from None
+
+
+def encode_commit(seq: int, at: float, cuts: Sequence[int], ops: Sequence[bytes]) -> tuple[bytes, int]:
+    """Return the line of a commit, and where in it the ``[`` of its ops is."""
+    head = b'"seq":%d,"at":%b,"cuts":%b%b' % (seq, orjson.dumps(at), orjson.dumps(cuts), _OPS)
+    tail = b"%b]}" % b"".join(ops)
+    crc = zlib.crc32(tail, zlib.crc32(head))
+    return b'{"crc":"%08x",%b%b' % (crc, head, tail), _BODY + len(head) - 1
+
+
+def payload_spans(cuts: Sequence[int], base: int) -> list[tuple[int, int]]:
+    """Return offset and size of each payload; ``base`` is where the ``[`` of ``ops`` is."""
+    ends = list(accumulate(cuts, initial=base))
+    return list(zip(ends[1::2], cuts[1::2]))
+
+
+def decode_commit(line: bytes) -> Commit:
+    """Return the commit in a line, its payloads left where they are.
+
+    Raises:
+        Damaged: the checksum is wrong, or the line is not a commit.
+    """
+    if line[:8] != b'{"crc":"' or line[8:16] != b"%08x" % zlib.crc32(line[_BODY:]):
+        raise Damaged("the checksum of a commit is wrong")
+    ops_at = line.find(_OPS) + len(_OPS) - 1
+    try:
+        head = orjson.loads(line[:ops_at] + b"[]}")
+        spans = payload_spans(head["cuts"], ops_at) if head["cuts"] else []
+        ops = orjson.loads(_without_payloads(line, ops_at, spans) if spans else line[ops_at:-1])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Damaged(f"a commit with a right checksum cannot be read: {error}") from None
+    return Commit(head["seq"], head["at"], ops, spans)
+
+
+def _without_payloads(line: bytes, ops_at: int, spans: Sequence[tuple[int, int]]) -> bytes:
+    """Return the ops of a commit with ``0`` in place of each payload."""
+    pieces, at = [], ops_at
+    for offset, size in spans:
+        pieces.append(line[at:offset])
+        at = offset + size
+    pieces.append(line[at:-1])
+    return b"0".join(pieces)

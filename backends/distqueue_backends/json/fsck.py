@@ -1,0 +1,129 @@
+"""Examining a ``Queue.json`` line by line, and going on with what is good in a damaged one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import msgspec
+
+from distqueue.backend import Fsck
+from distqueue.errors import UnsupportedFormat
+from distqueue_backends.json.compaction import compact
+from distqueue_backends.json.filesystem import open_regular, write_aside
+from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit, decode_header
+from distqueue_backends.json.log_file import LogFile
+from distqueue_backends.json.replay import Replay, Unfit
+from distqueue_backends.table.clock import SharedClock
+from distqueue_backends.table.queue_table import QueueTable
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """A line of the file: the commit in it, or what is wrong with it."""
+
+    offset: int
+    data: bytes
+    commit: Commit | None
+    fault: str | None
+
+
+def check(path: str) -> Fsck:
+    """Tell what is wrong with a store. The lock is held."""
+    fd = open_regular(path)
+    try:
+        findings: list[str] = []
+        _, start = _header(fd, findings)
+        tables: dict[str, QueueTable] = {}
+        replay = Replay(tables, _new_table)
+        for line in _lines(fd, start):
+            fault = line.fault
+            if line.commit is not None and not findings:
+                fault = _take(replay, line)
+            if fault is not None:
+                findings.append(f"byte {line.offset}: {fault} ({len(line.data)} bytes)")
+        findings += _tail(fd)
+    finally:
+        os.close(fd)
+    return Fsck(is_sound=not findings, findings=findings)
+
+
+def repair(path: str) -> Fsck:
+    """Keep what is bad aside, and write what is good into a new file. The lock is held."""
+    report = check(path)
+    if report.is_sound:
+        return report
+    fd = open_regular(path)
+    try:
+        header, start = _header(fd, [])
+        tables: dict[str, QueueTable] = {}
+        replay = Replay(tables, _new_table, lenient=True)
+        bad: list[bytes] = []
+        for line in _lines(fd, start):
+            if line.commit is not None:
+                replay.commit(line.commit, line.data, line.offset)
+            else:
+                bad.append(line.data)
+        aside = write_aside(path, "damaged", b"\n".join(bad)) if bad else None
+        log = LogFile(fd, header, start)
+        compact(path, log, tables, SharedClock().wall()).close()
+    finally:
+        os.close(fd)
+    return Fsck(is_sound=True, findings=report.findings, kept_aside=aside)
+
+
+def _header(fd: int, findings: list[str]) -> tuple[Header, int]:
+    line, _, _ = os.pread(fd, 4096, 0).partition(b"\n")
+    try:
+        return decode_header(line), len(line)
+    except Damaged as damage:
+        findings.append(f"byte 0: {damage}")
+        return Header(version=version("distqueue"), store=str(uuid.uuid4())), len(line)
+    except UnsupportedFormat as error:
+        raise UnsupportedFormat(f"this is not a store that can be examined: {error}") from None
+
+
+def _lines(fd: int, start: int) -> Iterator[Line]:
+    """Go through the lines between the header and the closing brackets."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    offset, seq = start + 1, 0
+    while offset < len(data):
+        stop = data.find(b"\n", offset)
+        raw = data[offset : stop if stop >= 0 else len(data)]
+        if raw.rstrip(b" ") in (b"", CLOSE[1:]) and (stop < 0 or not data[stop:].strip()):
+            return
+        line = _line(offset, raw.removesuffix(b","), seq)
+        seq = line.commit.seq if line.commit is not None else seq
+        yield line
+        offset = stop + 1 if stop >= 0 else len(data)
+
+
+def _line(offset: int, raw: bytes, seq: int) -> Line:
+    try:
+        commit = decode_commit(raw)
+    except Damaged as damage:
+        return Line(offset, raw, None, str(damage))
+    if commit.seq <= seq:
+        return Line(offset, raw, None, f"commit {commit.seq} stands behind commit {seq}")
+    fault = f"commits {seq + 1} to {commit.seq - 1} are missing before it" if commit.seq > seq + 1 else None
+    return Line(offset, raw, commit, fault)
+
+
+def _take(replay: Replay, line: Line) -> str | None:
+    try:
+        if line.commit is not None:
+            replay.commit(line.commit, line.data, line.offset)
+    except Unfit as error:
+        return str(error)
+    return line.fault
+
+
+def _tail(fd: int) -> list[str]:
+    """Tell what is wrong with the end of the file."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b" ")
+    return [] if data.endswith(CLOSE) else ["the closing brackets at the end are missing or not the last"]
+
+
+def _new_table(name: str) -> QueueTable:
+    return QueueTable(name, float("inf"), 1 << 62)

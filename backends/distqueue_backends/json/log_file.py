@@ -1,0 +1,152 @@
+"""The file of one epoch: reading commits from it, appending to it, and its room ahead."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from distqueue.errors import StoreFailed
+from distqueue_backends.json.commit import CommitBuilder
+from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit
+from distqueue_backends.table.entry import Entry
+from distqueue_backends.table.where import unpack
+
+FIRST_CHUNK: Final = 8 * 1024
+CHUNK: Final = 4 * 1024 * 1024
+"""How many bytes are read at a time: first, as mostly little is new, and at most."""
+ROOM: Final = 256 * 1024
+"""How many bytes of blanks are laid ahead at least, so that most commits do not make the file grow."""
+RESERVE: Final = 64 * 1024
+"""How many of them only settling may use, so that a full disk can be worked off."""
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class NoRoom(Exception):
+    """The disk has no room for a commit; nothing of it was written."""
+
+
+class LogFile:
+    """An open ``Queue.json``. ``end`` is where the closing brackets are, ``size`` where the blanks end."""
+
+    def __init__(self, fd: int, header: Header, start: int) -> None:
+        self.fd = fd
+        self.header = header
+        self.start = self.end = start
+        self.seq = 0
+        self.inode = os.fstat(fd).st_ino
+        self.size = os.fstat(fd).st_size
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    def has_news(self) -> bool:
+        """Whether anything but the closing brackets stands where the last known commit ends."""
+        return os.pread(self.fd, len(CLOSE), self.end) != CLOSE
+
+    def read_on(self, last: int | None = None) -> Iterator[tuple[Commit, bytes, int]]:
+        """Read the commits behind the last known one: each with its line and the line's offset.
+
+        ``end`` and ``seq`` move on with each commit. Ends at the closing brackets, or behind commit
+        ``last``.
+
+        Raises:
+            Damaged: what follows is neither a commit nor the closing brackets.
+        """
+        buffer, base, at, chunk = b"", self.end, 0, FIRST_CHUNK
+        while self.seq != last:
+            lead = b",\n" if self.seq else b"\n"
+            newline = buffer.find(b"\n", at + len(lead)) if not buffer.startswith(CLOSE, at) else at
+            if newline < 0 or len(buffer) - at < len(CLOSE):
+                more = os.pread(self.fd, chunk, base + len(buffer))
+                if not more:
+                    raise Damaged("the last commit is incomplete")
+                buffer, base, at, chunk = buffer[at:] + more, base + at, 0, min(4 * chunk, CHUNK)
+                continue
+            if newline == at:
+                return
+            if not buffer.startswith(lead + b"{", at):
+                raise Damaged("neither a commit nor the closing brackets follow")
+            start = at + len(lead)
+            line = buffer[start : newline - (buffer[newline - 1] == ord(","))]
+            commit = decode_commit(line)
+            if commit.seq != self.seq + 1:
+                raise Damaged(f"commit {commit.seq} follows commit {self.seq}")
+            yield commit, line, base + start
+            at = start + len(line)
+            self.seq = commit.seq
+            self.end = base + at
+
+    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the payloads of tasks, with one read where they are near each other."""
+        spans = [unpack(entry.where) if isinstance(entry.where, int) else None for entry in entries]
+        stored = [span for span in spans if span is not None]
+        if not stored:
+            return [entry.where for entry in entries if isinstance(entry.where, bytes)]
+        first = min(offset for offset, _ in stored)
+        last = max(offset + size for offset, size in stored)
+        near = last - first <= 4 * sum(size for _, size in stored) + ROOM
+        block = os.pread(self.fd, last - first, first) if near else b""
+        return [
+            self._payload(entry, span, block, first if near else -1) for entry, span in zip(entries, spans)
+        ]
+
+    def _payload(self, entry: Entry, span: tuple[int, int] | None, block: bytes, first: int) -> bytes:
+        if span is None:
+            assert isinstance(entry.where, bytes)  # noqa: S101 - put in this very commit
+            return entry.where
+        offset, size = span
+        return (
+            block[offset - first : offset - first + size] if first >= 0 else os.pread(self.fd, size, offset)
+        )
+
+    # --- Writing ----------------------------------------------------------------------------------
+
+    def make_room(self, bytes_ahead: int) -> bool:
+        """Lay blanks ahead so that ``bytes_ahead`` fit; tell whether there was room on the disk."""
+        missing = self.end + len(CLOSE) + bytes_ahead - self.size
+        if missing <= 0:
+            return True
+        if self._grow(missing + max(ROOM, self.end // 8)):
+            return True
+        return self._grow(missing)
+
+    def _grow(self, count: int) -> bool:
+        try:
+            written = 0
+            while written < count:
+                written += os.pwrite(self.fd, b" " * min(count - written, CHUNK), self.size + written)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise StoreFailed(f"the store cannot be written: {error}") from error
+            os.ftruncate(self.fd, self.size)
+            return False
+        self.size += count
+        return True
+
+    def append(self, builder: CommitBuilder, at: float) -> None:
+        """Write a commit over the closing brackets, in one write. It is durable after the next sync."""
+        line, ops_at = builder.encode(self.seq + 1, at)
+        lead = b",\n" if self.seq else b"\n"
+        block = lead + line + CLOSE
+        if not self.make_room(len(block)):
+            raise NoRoom
+        written = os.pwrite(self.fd, block, self.end)
+        while written < len(block):
+            written += os.pwrite(self.fd, block[written:], self.end + written)
+        for entry, place in zip(builder.entries, builder.places(self.end + len(lead) + ops_at)):
+            entry.where = place
+        self.seq += 1
+        self.end += len(lead) + len(line)
+        self.size = max(self.size, self.end + len(CLOSE))
+
+    def sync(self) -> None:
+        """Let everything written so far, by whomever, be on the disk."""
+        os.fdatasync(self.fd)

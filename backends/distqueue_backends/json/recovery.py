@@ -1,0 +1,102 @@
+"""What to do with a file that does not end as it should: cut a torn tail, refuse damage.
+
+A bad record with nothing valid behind it is a torn tail: a write that a crash cut short, which nobody
+was told is done. A bad record with valid ones behind it is damage: what was acknowledged is gone,
+and only a person may decide to go on without it (``distqueue fsck --repair``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final
+
+from distqueue.errors import StoreDamaged, UnsupportedFormat
+from distqueue_backends.json.filesystem import write_aside
+from distqueue_backends.json.format import CLOSE, Damaged, Header, decode_commit, decode_header
+from distqueue_backends.json.log_file import CHUNK, LogFile
+
+_log: Final = logging.getLogger("distqueue")
+_COMMIT_START: Final = b'\n{"crc":"'
+_MOST_KEPT: Final = 64 * 1024 * 1024
+
+
+def read_header(path: str, fd: int) -> tuple[Header, int]:
+    """Return the header of an open file, and where it ends.
+
+    Raises:
+        StoreDamaged: it is damaged.
+        UnsupportedFormat: the file is no store, or that of a newer distqueue.
+    """
+    line, _, _ = os.pread(fd, 4096, 0).partition(b"\n")
+    try:
+        return decode_header(line), len(line)
+    except Damaged as damage:
+        raise StoreDamaged(f"{path}: {damage}; `distqueue fsck --repair` goes on without it") from None
+    except UnsupportedFormat as error:
+        raise UnsupportedFormat(f"{path} cannot be opened: {error}") from None
+
+
+def settle_tail(path: str, log: LogFile, fault: Damaged | None, *, trust_prefix: bool = False) -> None:
+    """Let the file end after its last good commit, or refuse.
+
+    ``fault`` is what reading on met, ``None`` if it met the closing brackets. With ``trust_prefix``,
+    after a failed sync, nothing behind the fault was acknowledged, so it is cut even if it is valid.
+
+    Raises:
+        StoreDamaged: valid commits stand behind a bad record.
+    """
+    if fault is None:
+        if tail := _strange_tail(log, log.end + len(CLOSE)):
+            _cut(path, log, tail, "bytes that are not blanks stand behind the closing brackets")
+        return
+    later = _commit_behind(log)
+    if later is not None and not trust_prefix:
+        raise StoreDamaged(
+            f"{path} is damaged at byte {log.end}: {fault}, but there are commits behind it (byte {later}). "
+            "Nothing was changed. `distqueue fsck` tells more, `distqueue fsck --repair` keeps the bad bytes "
+            "aside and goes on with the rest"
+        )
+    _cut(path, log, _strange_tail(log, log.end), str(fault))
+
+
+def _strange_tail(log: LogFile, offset: int) -> bytes:
+    """Return what stands behind ``offset``, without the blanks at its end."""
+    tail, size = b"", os.fstat(log.fd).st_size
+    while offset < size and len(tail) < _MOST_KEPT:
+        chunk = os.pread(log.fd, CHUNK, offset)
+        offset += len(chunk)
+        tail += chunk
+    return tail.rstrip(b" ")
+
+
+def _cut(path: str, log: LogFile, tail: bytes, why: str) -> None:
+    """Keep the tail aside and let the file end with the closing brackets."""
+    if tail.strip(b"\x00"):
+        aside = write_aside(path, "torn", tail)
+        _log.warning(
+            "%s: a torn tail of %d bytes was cut off and kept in %s: %s", path, len(tail), aside, why
+        )
+    os.ftruncate(log.fd, log.end)
+    os.pwrite(log.fd, CLOSE, log.end)
+    os.fsync(log.fd)
+    log.size = log.end + len(CLOSE)
+
+
+def _commit_behind(log: LogFile) -> int | None:
+    """Return where the first valid commit behind the last good one is, if there is any.
+
+    A torn write holds no whole commit but its own first line, which would have been read.
+    """
+    data = os.pread(log.fd, os.fstat(log.fd).st_size - log.end, log.end)
+    at = data.find(_COMMIT_START)
+    while at >= 0:
+        stop = data.find(b"\n", at + 1)
+        line = data[at + 1 : stop if stop >= 0 else len(data)].rstrip(b",")
+        try:
+            if decode_commit(line).seq > log.seq:
+                return log.end + at + 1
+        except Damaged:
+            pass
+        at = data.find(_COMMIT_START, at + 1)
+    return None

@@ -1,0 +1,55 @@
+"""How much room a commit may need, before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from distqueue import commands as c
+from distqueue.commands import Command
+from distqueue.limits import MAX_ID
+from distqueue.task import TaskRecord
+from distqueue_backends.table.queue_table import QueueTable
+
+_BASE: Final = 256
+_ESCAPED: Final = 6
+"""A character takes up to six bytes in JSON (``\\u0001``)."""
+
+
+def carries_payload(command: Command) -> bool:
+    """Whether a command stores a new task, for which the reserve is not meant."""
+    return isinstance(command, c.Put | c.Load) or (isinstance(command, c.Ack) and bool(command.then))
+
+
+def most_bytes(commands: Sequence[Command], tables: Mapping[str, QueueTable]) -> int:
+    """Return about how many bytes the commit of some commands takes at most.
+
+    What a claim notices by the way (leases that ran out, tasks that are due) comes on top; if that
+    does not fit, the append refuses.
+    """
+    return sum(_put_bytes(x) if type(x) is c.Put else _other_bytes(x, tables) for x in commands)
+
+
+def _put_bytes(put: c.Put) -> int:
+    size = _BASE + len(put.data)
+    if put.headers is not None:
+        size += _ESCAPED * sum(len(name) + len(value) + 8 for name, value in put.headers.items())
+    for key in (put.group, put.unique, put.publisher_id):
+        if key is not None:
+            size += 4 * len(key)
+    return size
+
+
+def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:
+    match command:
+        case c.Claim():
+            table = tables.get(command.queue)
+            return _BASE + (MAX_ID + 4) * min(command.count, len(table.tasks) if table else 0)
+        case c.Ack():
+            return _BASE + sum(_put_bytes(put) for put in command.then)
+        case c.Retry() | c.Reject():
+            return _BASE + _ESCAPED * len(command.error or "")
+        case c.Load(record=TaskRecord() as record):
+            return 2 * _BASE + len(bytes(record.data)) + _ESCAPED * (len(record.error or "") + 20_000)
+        case _:
+            return 2 * _BASE

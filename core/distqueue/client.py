@@ -1,0 +1,93 @@
+"""What :class:`Queue` and :class:`AsyncQueue` have in common: where they are, and for which process."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Self, Unpack
+
+from distqueue.broker import Broker
+from distqueue.commands import Claim, Put
+from distqueue.defaults import Defaults
+from distqueue.errors import CarriedAcrossFork, Closed
+from distqueue.ids import new_token
+from distqueue.limits import check_queue_name
+from distqueue.request import PutOptions, Putter
+from distqueue.session import Session
+from distqueue.times import Duration, seconds
+from distqueue.urls import StoreURL
+
+
+class Client[S: Session](ABC):
+    """A named queue of a store, which is opened when it is first needed, in each process by itself."""
+
+    def __init__(self, url: str | StoreURL | None = None, name: str = "default", **options: object) -> None:
+        from distqueue.config import find_settings  # reading files is nothing that an import should bring
+
+        check_queue_name(name)
+        raise NotImplementedError
+
+    @classmethod
+    def over(cls, broker: Broker, name: str = "default", defaults: Defaults | None = None) -> Self:
+        """Return a queue on a broker that is open already, and is closed with the queue.
+
+        Threads and the renewal of leases call the broker at the same time: a backend has to be
+        wrapped in a :class:`~distqueue.groupcommit.GroupCommit`.
+        """
+        client = cls.__new__(cls)
+        client._set_up(partial(_same, broker, os.getpid()), name, defaults or Defaults())
+        return client
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def task(self, data: object, **options: Unpack[PutOptions]) -> Put:
+        """Return a task that has its id but is not stored yet: for ``put_many`` and ``ack(then=…)``.
+
+        Options as for :meth:`put`.
+
+        Raises:
+            InvalidTask: the payload cannot be written as JSON, or an option is not what it has to be.
+        """
+        return self._putter.one(data, options)
+
+    @abstractmethod
+    def _new_session(self, open_broker: Callable[[], Broker]) -> S:
+        """Return what a process needs to use the queue; opens nothing yet."""
+
+    @property
+    def _session(self) -> S:
+        if self._is_closed:
+            raise Closed(f"the queue {self.name!r} has been closed; open another one")
+        # Never the session of a process from which this one was forked: its files, locks and threads
+        # are not ours. It stays referenced, as freeing it would close what the parent still uses.
+        pid = os.getpid()
+        return self._sessions.get(pid) or self._sessions.setdefault(pid, self._new_session(self._open_broker))
+
+    # --- The commands that need no more than the queue's name ------------------------------------
+
+    def _new_claim(self, count: int, lease: Duration | None) -> Claim:
+        length = self._defaults.lease if lease is None else seconds("lease", lease)
+        return Claim(queue=self.name, token=new_token(), count=count, lease=length)
+
+    def _peek(self, n: int) -> Browse:
+        return Browse(queue=self.name, states=(TaskState.READY,), order="line", limit=n)
+
+    def _dead(self, n: int) -> Browse:
+        return Browse(queue=self.name, states=(TaskState.DEAD,), limit=n)
+
+    def _set_up(self, open_broker: Callable[[], Broker], name: str, defaults: Defaults) -> None:
+        self.name = check_queue_name(name)
+        self._open_broker = open_broker
+        self._defaults = defaults
+        self._putter = Putter(name, defaults.max_attempts, defaults.keep_done)
+        self._sessions: dict[int, S] = {}
+        self._is_closed = False
+
+
+def _same(broker: Broker, pid: int) -> Broker:
+    if os.getpid() != pid:
+        raise CarriedAcrossFork("the broker was opened by another process; open its URL in this one")
+    return broker

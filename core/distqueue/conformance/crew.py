@@ -1,0 +1,169 @@
+"""The publishers and consumers of a campaign: started, killed at random moments, and started again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from distqueue.conformance import consumer, publisher
+from distqueue.conformance.history import Fault, Recorder, now
+from distqueue.conformance.processes import Child
+
+PATIENCE: Final = 60.0
+"""How long a process may take to begin its work or to end, in seconds."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One campaign. ``lease`` is in seconds; ``gap`` is the mean time between kills, in seconds.
+
+    ``directory`` takes the histories. With ``tasks`` each publisher ends after as many; without, when
+    the kills are done.
+    """
+
+    url: str
+    directory: str
+    kills: int = 200
+    publishers: int = 4
+    consumers: int = 2
+    seed: int = 0
+    lease: float = 2.0
+    gap: float = 0.1
+    tasks: int | None = None
+    queue: str = "campaign"
+
+
+@dataclass(slots=True)
+class Member:
+    """A place in the crew: one process after another, each with a name and a history of its own."""
+
+    role: str
+    number: int
+    incarnation: int
+    history: Path
+    child: Child
+
+    @property
+    def name(self) -> str:
+        """The name of the process that has the place now."""
+        return f"{self.role}{self.number}.{self.incarnation}"
+
+    def begun(self) -> bool:
+        """Whether the process has recorded something, or will not any more."""
+        return not self.child.running or (self.history.exists() and self.history.stat().st_size > 0)
+
+
+@dataclass(slots=True)
+class Crew:
+    """The processes of a campaign."""
+
+    plan: Plan
+    faults: Recorder
+    chance: random.Random
+    members: list[Member] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def kill_one(self) -> None:
+        """Kill a random process that is at work, at a random moment."""
+        member = self.chance.choice(self.members)
+        wait_until(member.begun, f"{member.name} to begin its work")
+        time.sleep(self.chance.expovariate(1 / self.plan.gap))
+        self.check_alive("publisher", "consumer")
+        self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim=member.name)])
+        member.child.kill()
+        self.killed[member.role] += 1
+
+    def replace_the_dead(self) -> None:
+        """Start a successor for each process that was killed."""
+        for place, member in enumerate(self.members):
+            if not member.child.running:
+                member.child.close()
+                self.members[place] = self.start(
+                    member.role, member.number, member.incarnation + 1, member.history
+                )
+
+    def check_alive(self, *roles: str) -> None:
+        """Fail if a process ended that was not killed."""
+        for member in self.members:
+            if member.role in roles and not member.child.running:
+                raise RuntimeError(f"{member.name} ended by itself: {member.child.complaints()}")
+
+    def finish(self, role: str) -> None:
+        """Wait until the processes of a role are through; what has no end of its own is told to end."""
+        for member in self.members:
+            if member.role == role:
+                if role == "publisher" and self.plan.tasks is not None:
+                    member.child.join(PATIENCE)
+                if member.child.end(PATIENCE) != 0:
+                    raise RuntimeError(f"{member.name} failed: {member.child.complaints()}")
+
+    def close(self) -> None:
+        """Kill whatever still runs."""
+        for member in self.members:
+            member.child.close()
+
+    def start(self, role: str, number: int, incarnation: int = 1, before: Path | None = None) -> Member:
+        """Start a process; ``before`` is the history of the one whose place it takes."""
+        name = f"{role}{number}.{incarnation}"
+        history = Path(self.plan.directory) / f"{name}.jsonl"
+        task = self.publisher(name, history, before) if role == "publisher" else self.consumer(name, history)
+        child = Child(f"distqueue.conformance.{role}", msgspec.json.encode(task).decode())
+        return Member(role, number, incarnation, history, child)
+
+    def publisher(self, name: str, history: Path, before: Path | None) -> publisher.Plan:
+        """The plan of one publisher."""
+        return publisher.Plan(
+            url=self.plan.url,
+            queue=self.plan.queue,
+            name=name,
+            history=str(history),
+            seed=self.chance.getrandbits(32),
+            count=self.plan.tasks,
+            before=str(before) if before is not None and before.exists() else None,
+        )
+
+    def consumer(self, name: str, history: Path) -> consumer.Plan:
+        """The plan of one consumer."""
+        return consumer.Plan(
+            url=self.plan.url,
+            queue=self.plan.queue,
+            name=name,
+            history=str(history),
+            seed=self.chance.getrandbits(32),
+            lease=self.plan.lease,
+        )
+
+
+@contextmanager
+def crew_at_work(plan: Plan) -> Iterator[Crew]:
+    """Start the processes of a campaign; none of them is left at the end of the ``with`` block."""
+    with ExitStack() as stack:
+        faults = Recorder(Path(plan.directory) / "campaign.jsonl", "campaign")
+        stack.callback(faults.close)
+        crew = Crew(plan, faults, random.Random(plan.seed))  # noqa: S311 - victims and moments
+        stack.callback(crew.close)
+        for number in range(plan.publishers):
+            crew.members.append(crew.start("publisher", number))
+        for number in range(plan.consumers):
+            crew.members.append(crew.start("consumer", number))
+        yield crew
+
+
+def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Poll until a condition holds.
+
+    Raises:
+        TimeoutError: it did not within ``patience`` seconds.
+    """
+    deadline = now() + patience
+    while not condition():
+        if now() > deadline:
+            raise TimeoutError(f"waited {patience:.0f} s in vain for {what}")
+        time.sleep(0.005)

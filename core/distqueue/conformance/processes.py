@@ -1,0 +1,200 @@
+"""Starting, stopping and killing the child processes of a test; none outlives its ``with`` block."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from distqueue import errors
+from distqueue.broker import Broker
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Command
+from distqueue.conformance.agent import (
+    AnyCommand,
+    Apply,
+    Failure,
+    Outcomes,
+    Ready,
+    Reply,
+    Request,
+    Wait,
+    Woken,
+    decode_reply,
+)
+from distqueue.errors import DistqueueError, OutcomeUnknown, Refused
+from distqueue.results import Outcome, Seen
+
+PATIENCE = 30.0
+"""How long a child may take to answer or to end, in seconds, before the test fails."""
+
+
+class Child:
+    """A running ``python -m MODULE ARGUMENTS``, ended and waited for when the ``with`` block ends."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            start_new_session=True,  # an interrupt of the test at the keyboard is ours to pass on
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the child has not ended yet."""
+        return self._process.poll() is None
+
+    def say(self, line: bytes) -> None:
+        """Write a line to the child's input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+
+    def hear(self, patience: float = PATIENCE) -> bytes:
+        """Return the next line of the child's output, empty if it has ended."""
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(patience):
+                raise TimeoutError(f"process {self.pid} said nothing for {patience} s: {self.complaints()}")
+        return self._process.stdout.readline()
+
+    def kill(self) -> None:
+        """Send SIGKILL and wait until the child is dead."""
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    def stop(self) -> None:
+        """Send SIGSTOP and wait until the child stands still."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def proceed(self) -> None:
+        """Send SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def join(self, patience: float = PATIENCE) -> int:
+        """Wait until the child has finished by itself, and return its exit code."""
+        return self._process.wait(patience)
+
+    def end(self, patience: float = PATIENCE) -> int:
+        """End the child's input, wait for it to finish, and return its exit code."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return self._process.wait(patience)
+
+    def complaints(self) -> str:
+        """What the child wrote to its standard error."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and free everything."""
+        if self.running:
+            self.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._errors):
+            if pipe is not None:
+                pipe.close()
+
+
+class OtherProcess(Broker):
+    """A broker in a child process of its own, which can be killed and stopped."""
+
+    def __init__(self, url: str, capabilities: Capabilities) -> None:
+        self._capabilities = capabilities
+        self.child = Child("distqueue.conformance.agent", url)
+        try:
+            reply = self.hear()
+            assert isinstance(reply, Ready), f"the child said {reply!r} before it was ready"
+        except BaseException:
+            self.child.close()
+            raise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        self.ask(Apply(list[AnyCommand](commands)))  # type: ignore[arg-type]
+        return self.outcomes()
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        self.ask(Wait(queue, seen, timeout))
+        return self.woken()
+
+    def close(self) -> None:
+        if self.child.running:
+            self.child.end()
+        self.child.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.child.close()
+
+    def ask(self, request: Request) -> None:
+        """Send a request without waiting for its answer."""
+        self.child.say(msgspec.json.encode(request))
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the answer to an ``Apply``."""
+        reply = self.hear()
+        assert isinstance(reply, Outcomes), reply
+        return [_outcome(*pair) for pair in zip(reply.results, reply.refusals)]
+
+    def woken(self) -> Seen:
+        """Return the answer to a ``Wait``."""
+        reply = self.hear()
+        assert isinstance(reply, Woken), reply
+        return reply.seen
+
+    def hear(self) -> Reply:
+        """Return the child's next reply; an error is raised as itself."""
+        line = self.child.hear()
+        if not line:
+            raise OutcomeUnknown(f"the child ended without an answer: {self.child.complaints()}")
+        reply = decode_reply.decode(line)
+        if isinstance(reply, Failure):
+            raise _error(reply)
+        return reply
+
+
+def _outcome(result: Outcome | None, refusal: Failure | None) -> Outcome:
+    if refusal is None:
+        assert result is not None
+        return result
+    error = _error(refusal)
+    assert isinstance(error, Refused)
+    return error
+
+
+def _error(failure: Failure) -> DistqueueError:
+    error: DistqueueError = getattr(errors, failure.error)(failure.message)
+    return error

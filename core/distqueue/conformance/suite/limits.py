@@ -1,0 +1,217 @@
+"""Limits: what is one below and exactly at a limit is stored; what is one over is refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from distqueue.commands import Claim, Command, Extend, Find, Put, Retry
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import PutOptions, Subject, expect
+from distqueue.errors import InvalidTask, Refused, TooLarge
+from distqueue.limits import (
+    MAX_BATCH,
+    MAX_BATCH_BYTES,
+    MAX_ERROR,
+    MAX_HEADERS,
+    MAX_ID,
+    MAX_KEY,
+    MAX_PRIORITY,
+    MAX_SECONDS,
+)
+from distqueue.payload import MAX_DEPTH
+from distqueue.results import Stored
+
+NAN: Final = float("nan")
+INFINITE: Final = float("inf")
+
+
+class Limits(Subject):
+    """Limits."""
+
+    def fits(self, put: Put) -> None:
+        """The task is stored as it is, and found."""
+        assert not self.ok(put, Stored).duplicate
+        assert bytes(self.record(put.task_id).data) == put.data
+
+    def does_not_fit(self, put: Put, kind: type[Refused]) -> None:
+        """The task is refused, and nothing is stored."""
+        before = self.stats()
+        self.refuse(put, kind)
+        assert self.stats() == before
+
+    @clause("LIMIT-1", "a payload may have as many bytes as declared, and not one more")
+    def test_the_largest_payload(self) -> None:
+        for size in (self.capabilities.max_payload - 1, self.capabilities.max_payload):
+            self.fits(Put(queue=self.queue, task_id=f"size{size}", data=_text(size)))
+        self.does_not_fit(
+            Put(queue=self.queue, task_id="over", data=_text(self.capabilities.max_payload + 1)), TooLarge
+        )
+
+    @clause("LIMIT-2", "a task id may have 1 to 128 characters")
+    def test_the_longest_id(self) -> None:
+        for size in (1, MAX_ID - 1, MAX_ID):
+            self.fits(self.make(id="i" * size))
+        for size in (0, MAX_ID + 1):
+            self.does_not_fit(self.make(id="i" * size), InvalidTask)
+
+    @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
+    @clause("LIMIT-3", "a publisher id may have 256 UTF-8 bytes")
+    def test_a_long_publisher_id(self, size: int) -> None:
+        self.fits(self.make(publisher_id=_bytes(size)))
+        self.does_not_fit(self.make(publisher_id=_bytes(MAX_KEY + 1)), TooLarge)
+        self.does_not_fit(self.make(publisher_id=""), InvalidTask)
+
+    @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
+    @clause("LIMIT-4", "a group may have 1 to 256 UTF-8 bytes, printable", needs="groups")
+    def test_a_long_group(self, size: int) -> None:
+        self.fits(self.make(group=_bytes(size)))
+        self.does_not_fit(self.make(group=_bytes(MAX_KEY + 1)), TooLarge)
+        for group in ("", "a\nb", "\x00"):
+            self.does_not_fit(self.make(group=group), InvalidTask)
+
+    @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
+    @clause("LIMIT-5", "a unique key may have 1 to 256 UTF-8 bytes, printable", needs="unique")
+    def test_a_long_unique_key(self, size: int) -> None:
+        self.fits(self.make(unique=_bytes(size)))
+        self.does_not_fit(self.make(unique=_bytes(MAX_KEY + 1)), TooLarge)
+        for key in ("", "a\nb", "\x00"):
+            self.does_not_fit(self.make(unique=key), InvalidTask)
+
+    @clause("LIMIT-6", "the headers of a task may have 16 KiB together")
+    def test_the_largest_headers(self) -> None:
+        for size in (MAX_HEADERS - 1, MAX_HEADERS):
+            headers = {"a": "x" * (size // 2 - 1), "b": "x" * (size - size // 2 - 1)}
+            self.fits(self.make(headers=headers, id=f"h{size}"))
+            assert self.record(f"h{size}").headers == headers
+        self.does_not_fit(self.make(headers={"a": "x" * MAX_HEADERS}), TooLarge)
+
+    @pytest.mark.parametrize("mark", ["[]", "{}"])
+    @clause("LIMIT-7", "a payload may be nested 64 levels deep")
+    def test_the_deepest_payload(self, mark: str) -> None:
+        for depth in (MAX_DEPTH - 1, MAX_DEPTH):
+            self.fits(Put(queue=self.queue, task_id=f"d{depth}", data=_nested(mark, depth)))
+        for depth in (MAX_DEPTH + 1, 100_000):
+            self.does_not_fit(
+                Put(queue=self.queue, task_id=f"d{depth}", data=_nested(mark, depth)), InvalidTask
+            )
+
+    @clause("LIMIT-8", "brackets inside of text are no depth")
+    def test_brackets_in_text_are_no_depth(self) -> None:
+        self.fits(self.make("[" * 1000))
+        self.fits(self.make(["\\", '"', '\\"', "[{" * 100, {"[" * 100: 1}]))
+
+    @clause("LIMIT-9", "a call may hold as many commands as declared; a larger one is refused whole")
+    def test_the_largest_batch(self) -> None:
+        most = self.capabilities.max_batch
+        batch: list[Command] = [self.make(id=f"t{number}") for number in range(most)]
+        with pytest.raises(TooLarge):
+            self.broker.apply([*batch, self.make(id="over")])
+        assert self.stats().ready == 0
+        for outcome in self.broker.apply(batch):
+            expect(outcome, Stored)
+        assert self.stats().ready == most
+        with pytest.raises(TooLarge):
+            self.broker.apply([Find(queue=self.queue, task_id="t0")] * (most + 1))
+
+    @clause("LIMIT-10", "a call may hold 64 MiB of payload; a larger one is refused whole")
+    def test_the_largest_batch_in_bytes(self) -> None:
+        data = _text(self.capabilities.max_payload)
+        count = min(MAX_BATCH_BYTES // len(data) + 1, self.capabilities.max_batch)
+        if count * len(data) > MAX_BATCH_BYTES:
+            with pytest.raises(TooLarge):
+                self.broker.apply(
+                    [Put(queue=self.queue, task_id=f"t{number}", data=data) for number in range(count)]
+                )
+        assert self.stats().ready == 0
+
+    @clause("LIMIT-11", "priorities are the integers from 0 to 31", needs="priorities")
+    def test_the_range_of_priorities(self) -> None:
+        for priority in (0, 1, MAX_PRIORITY - 1, MAX_PRIORITY):
+            self.fits(self.make(priority=priority))
+        for priority in (-1, MAX_PRIORITY + 1):
+            self.does_not_fit(self.make(priority=priority), InvalidTask)
+
+    @clause("LIMIT-12", "max_attempts is at least 1, or None for no limit")
+    def test_the_range_of_attempts(self) -> None:
+        for attempts in (1, 2, 1_000_000, None):
+            self.fits(self.make(max_attempts=attempts))
+        for attempts in (0, -1):
+            self.does_not_fit(self.make(max_attempts=attempts), InvalidTask)
+
+    @pytest.mark.parametrize("seconds", [-0.001, -1.0, NAN, INFINITE, MAX_SECONDS * 1.01])
+    @clause("LIMIT-13", "a delay is 0 s to a hundred years; delay and due are not given together", needs="delay")
+    def test_a_delay_out_of_range(self, seconds: float) -> None:
+        self.does_not_fit(self.make(delay=seconds), InvalidTask)
+        self.does_not_fit(self.make(delay=1.0, due=1.0), InvalidTask)
+        for due in (NAN, INFINITE, -INFINITE):
+            self.does_not_fit(self.make(due=due), InvalidTask)
+        self.fits(self.make(delay=MAX_SECONDS))
+
+    @pytest.mark.parametrize("seconds", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
+    @clause("LIMIT-14", "expires_in is 0 s to a hundred years", needs="expiry")
+    def test_an_expiry_out_of_range(self, seconds: float) -> None:
+        self.does_not_fit(self.make(expires_in=seconds), InvalidTask)
+
+    @pytest.mark.parametrize("seconds", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
+    @clause("LIMIT-15", "keep_done is 0 s to a hundred years", needs="keep_done")
+    def test_a_time_of_keeping_out_of_range(self, seconds: float) -> None:
+        self.does_not_fit(self.make(keep_done=seconds), InvalidTask)
+
+    @pytest.mark.parametrize("lease", [0.0, -1.0, NAN, INFINITE, MAX_SECONDS * 1.01])
+    @clause("LIMIT-16", "a lease is more than 0 s, and a claim is for 1 to 10,000 tasks")
+    def test_a_claim_out_of_range(self, lease: float) -> None:
+        self.put_all("a b")
+        held = self.take("a")
+        self.refuse(Claim(queue=self.queue, token="t", lease=lease), InvalidTask)  # noqa: S106 - no password
+        self.refuse(Extend(queue=self.queue, receipt=held.receipt, lease=lease), InvalidTask)
+        for count in (0, -1, MAX_BATCH + 1):
+            self.refuse(Claim(queue=self.queue, token="t", count=count), InvalidTask)  # noqa: S106
+        self.take("b")
+        self.ack(held)
+
+    @pytest.mark.parametrize("delay", [-0.001, NAN, INFINITE])
+    @clause("LIMIT-17", "the delay of a retry is 0 s to a hundred years; a refused one changes nothing")
+    def test_a_retry_out_of_range(self, delay: float) -> None:
+        self.put(id="it")
+        lease = self.take("it")
+        self.refuse(Retry(queue=self.queue, receipt=lease.receipt, delay=delay), InvalidTask)
+        self.ack(lease)
+
+    @clause("LIMIT-18", "an error text is kept whole up to 65,536 characters; of a longer one both ends are")
+    def test_the_longest_error(self) -> None:
+        for size in (MAX_ERROR, MAX_ERROR + 1, MAX_ERROR * 3):
+            task_id = self.put()
+            text = "begin" + "ä" * (size - 8) + "end"
+            self.reject(self.take(task_id), text)
+            kept = self.record(task_id).error
+            assert kept is not None
+            assert kept == text if size <= MAX_ERROR else len(kept) <= MAX_ERROR
+            assert (kept[:5], kept[-3:]) == ("begin", "end")
+
+    @clause("LIMIT-19", "options of the wrong size in a batch are refused one by one")
+    def test_limits_hold_in_a_batch(self) -> None:
+        bad: list[PutOptions] = [
+            {"publisher_id": "p" * 1000},
+            {"max_attempts": -5},
+            {"headers": {"h": "x" * MAX_HEADERS}},
+        ]
+        outcomes = self.broker.apply([self.make(id="a"), *(self.make(**options) for options in bad)])
+        assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True, True, True]
+        assert self.take_all() == "a"
+
+
+def _text(size: int) -> bytes:
+    return b'"' + b"x" * (size - 2) + b'"'
+
+
+def _bytes(size: int) -> str:
+    """Return printable text of so many UTF-8 bytes, of characters of two bytes where they fit."""
+    return "ä" * (size // 2) + "a" * (size % 2)
+
+
+def _nested(mark: str, depth: int) -> bytes:
+    if mark == "[]":
+        return b"[" * depth + b"]" * depth
+    return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)

@@ -1,0 +1,89 @@
+"""Putting tasks: what is stored, what comes back, and what happens to a bad one among good ones."""
+
+from __future__ import annotations
+
+from distqueue.commands import Claim, Command, Put
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, expect, ids, value
+from distqueue.errors import InvalidTask, Refused
+from distqueue.results import Claimed, Lease, Stored
+from distqueue.task import TaskState
+
+
+class Publishing(Subject):
+    """Putting tasks."""
+
+    @clause("PUT-1", "a put is answered with the task's id and makes it ready")
+    def test_a_put_stores_a_ready_task(self) -> None:
+        assert self.ok(self.make({"n": 1}, id="first"), Stored) == Stored(task_id="first", duplicate=False)
+        record = self.record("first")
+        assert (record.state, record.attempt, record.deliveries) == (TaskState.READY, 1, 0)
+        assert value(bytes(record.data)) == {"n": 1}
+
+    @clause("PUT-2", "a task keeps everything that it was put with")
+    def test_a_task_keeps_its_options(self) -> None:
+        headers = {"trace": "00-ab-cd", "lang": "ελληνικά", "": "empty name"}
+        self.put("data", id="all", max_attempts=7, publisher_id="shop 3", headers=headers)
+        record = self.record("all")
+        assert (record.queue, record.max_attempts, record.publisher_id) == (self.queue, 7, "shop 3")
+        assert record.headers == headers
+        assert record.put_at > 0
+
+    @clause("PUT-3", "a delivery carries the task's data and everything that its consumer may need")
+    def test_a_delivery_carries_the_task(self) -> None:
+        self.put([1, 2], id="all", max_attempts=None, publisher_id="p", headers={"a": "b"})
+        lease = self.take()
+        assert value(lease.data) == [1, 2]
+        assert (lease.task_id, lease.attempt, lease.deliveries, lease.priority) == ("all", 1, 1, 0)
+        assert (lease.max_attempts, lease.publisher_id, lease.headers) == (None, "p", {"a": "b"})
+        assert lease.put_at == self.record("all").put_at
+
+    @clause("PUT-4", "one call may hold puts for several queues; each queue gets its own")
+    def test_queues_are_apart(self) -> None:
+        puts = [self.make(id=name, queue=queue) for name, queue in (("a", "one"), ("b", "two"), ("c", "one"))]
+        outcomes = self.broker.apply(puts)
+        assert [expect(outcome, Stored).task_id for outcome in outcomes] == ["a", "b", "c"]
+        assert ids(self.claim(9, queue="one")) == "a c"
+        assert ids(self.claim(9, queue="two")) == "b"
+
+    @clause("PUT-5", "a call without commands is answered with nothing")
+    def test_an_empty_call_is_answered_with_nothing(self) -> None:
+        assert self.broker.apply([]) == []
+
+    @clause("PUT-6", "a bad task in the middle of a batch is refused alone, and its neighbours are stored")
+    def test_a_bad_task_does_not_hurt_its_neighbours(self) -> None:
+        bad: list[Put] = [
+            self.make(id="two words"),
+            self.make(id="attempts", max_attempts=0),
+            Put(queue=self.queue, task_id="half", data=b'{"half": '),
+            Put(queue="No Queue", task_id="queue", data=b"1"),
+            Put(queue=self.queue, task_id="huge", data=b'"' + b"x" * self.capabilities.max_payload + b'"'),
+        ]
+        batch: list[Put] = []
+        for number, put in enumerate(bad):
+            batch += [self.make(id=f"good{number}"), put]
+        outcomes = self.broker.apply([*batch, self.make(id="last")])
+        assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True] * len(bad) + [False]
+        assert self.take_all() == "good0 good1 good2 good3 good4 last"
+        assert self.stats().ready == 0
+
+    @clause("PUT-7", "a refused command of another kind does not hurt its neighbours either")
+    def test_a_bad_claim_does_not_hurt_its_neighbours(self) -> None:
+        bad = Claim(queue=self.queue, token="t", count=0)  # noqa: S106 - no password
+        outcomes = self.broker.apply([self.make(id="a"), bad, self.make(id="b")])
+        expect(outcomes[1], InvalidTask)
+        assert self.take_all() == "a b"
+
+    @clause("PUT-8", "the commands of one call on one queue are carried out in list order")
+    def test_a_call_is_carried_out_in_order(self) -> None:
+        claim = Claim(queue=self.queue, token="t", count=5, lease=LONG)  # noqa: S106 - no password
+        calls: list[Command] = [claim, self.make(id="a"), claim, self.make(id="b"), claim]
+        first, _, second, _, third = self.broker.apply(calls)
+        leases: list[list[Lease]] = [expect(each, Claimed).leases for each in (first, second, third)]
+        assert [ids(each) for each in leases] == ["", "a", "b"]
+
+    @clause("PUT-9", "the time of publishing does not go back while the clock does not")
+    def test_tasks_know_when_they_were_put(self) -> None:
+        self.put_all("a b c")
+        times = [self.record(each).put_at for each in ("a", "b", "c")]
+        assert times == sorted(times)

@@ -1,0 +1,78 @@
+"""Opening a store by its URL: from the scheme to a broker that is ready for commands."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from distqueue.backend import Backend
+from distqueue.broker import Broker
+from distqueue.config import named_observers
+from distqueue.errors import PluginError
+from distqueue.groupcommit import GroupCommit
+from distqueue.observing import Observed
+from distqueue.options import convert_options
+from distqueue.plugins import BackendPlugin, Plugins, installed_plugins
+from distqueue.urls import StoreURL, parse_url
+
+
+class BackendClass(Protocol):
+    """What ``BackendSpec.load`` names."""
+
+    def open(self, url: StoreURL, options: Any, *, create: bool) -> Backend:
+        """Open the store; with ``create``, make it if it is not there."""
+
+
+def open_broker(
+    url: str | StoreURL,
+    *,
+    create: bool = True,
+    observers: Sequence[str] | None = None,
+    plugins: Plugins | None = None,
+    **options: object,
+) -> Broker:
+    """Open the store at a URL and return the broker that carries out commands on it.
+
+    ``options`` are the backend's; they take precedence over the URL's query. ``observers`` names
+    installed observers; by default ``DISTQUEUE_OBSERVERS`` does. ``plugins`` are those of the
+    process, unless others are given.
+
+    Raises:
+        ConfigError: the URL, an option or an observer's name is wrong.
+        UnknownBackend: no installed plugin serves the scheme.
+        PluginError: the plugin that does, or an observer, cannot be used.
+        StoreError: the store cannot be opened; the subclass says why.
+
+    >>> broker = open_broker("json:///Queue.json", lock_timeout=5)       # doctest: +SKIP
+    """
+    place = url if isinstance(url, StoreURL) else parse_url(url)
+    plugins = plugins or installed_plugins()
+    plugin = plugins.resolve(place.scheme)
+    given = convert_options(plugin.spec.options, {**place.query, **options}, owner=f"the backend {place.scheme}")
+    backend_class = load_backend_class(plugin)
+    plugins.load_observers(named_observers() or () if observers is None else observers)
+    broker = GroupCommit(backend_class.open(place, given, create=create))
+    return Observed(broker, plugins, place) if plugins.is_observed else broker
+
+
+def load_backend_class(plugin: BackendPlugin) -> BackendClass:
+    """Import the class that a plugin's spec names, and with it whatever client library it needs.
+
+    Raises:
+        PluginError: it cannot be imported, or is not a backend.
+    """
+    module_name, _, class_name = plugin.spec.load.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (Exception, SystemExit) as error:
+        raise _unusable(plugin, f"cannot be loaded ({type(error).__name__}: {error})") from error
+    if not callable(getattr(found, "open", None)):
+        raise _unusable(plugin, "has no classmethod open(url, options, *, create)")
+    return cast(BackendClass, found)
+
+
+def _unusable(plugin: BackendPlugin, what: str) -> PluginError:
+    origin = f"{plugin.distribution} {plugin.version}".rstrip()
+    remedy = plugin.spec.install_hint or f"repair or upgrade {plugin.distribution}"
+    return PluginError(f"{plugin.spec.load} of {origin} {what}; {remedy}")

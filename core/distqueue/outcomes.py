@@ -1,0 +1,43 @@
+"""Reading what ``apply`` answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from distqueue.errors import BatchRefused, Refused, StoreFailed
+from distqueue.results import Claimed, Lease, Outcome, Result, Stored
+
+
+def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:
+    """Return a result as the kind that its command is answered with.
+
+    Raises:
+        Refused: the command was refused.
+    """
+    if type(outcome) is kind:
+        return outcome
+    if isinstance(outcome, Refused):
+        raise outcome
+    raise StoreFailed(f"the backend answered {outcome!r:.200} instead of {kind.__name__}; report it to its author")
+
+
+def expect_stored(outcomes: Sequence[Outcome]) -> list[Stored]:
+    """Return the results of many puts.
+
+    Raises:
+        BatchRefused: at least one was refused; the others are stored.
+    """
+    refused = [at for at, outcome in enumerate(outcomes) if isinstance(outcome, Refused)]
+    if not refused:
+        return cast(list[Stored], outcomes)
+    raise BatchRefused(
+        f"{len(refused)} of {len(outcomes)} tasks were refused and the others stored, see .outcomes; "
+        f"the first is number {refused[0]}: {outcomes[refused[0]]}",
+        cast(list[Stored | Refused], outcomes),
+    )
+
+
+def leases_in(outcomes: Sequence[Outcome]) -> list[Lease]:
+    """Return the tasks that were handed out."""
+    return [lease for outcome in outcomes if isinstance(outcome, Claimed) for lease in outcome.leases]

@@ -1,0 +1,260 @@
+"""The queue that threads and single-threaded programs use."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self, Unpack
+
+from distqueue.broker import Broker
+from distqueue.capabilities import Capabilities
+from distqueue.client import Client
+from distqueue.commands import Claim, Command
+from distqueue.delivery import Delivery
+from distqueue.errors import Closed, Refused
+from distqueue.outcomes import expect, expect_stored
+from distqueue.request import PutOptions, batches, good_puts, merged
+from distqueue.results import (
+    Browsed,
+    Claimed,
+    Counted,
+    Found,
+    Outcome,
+    PauseSet,
+    Purged,
+    QueueStats,
+    Redriven,
+    Removed,
+    Result,
+    Stored,
+)
+from distqueue.session import Session
+from distqueue.task import TaskRecord, TaskState
+from distqueue.times import Duration, seconds
+
+
+class Queue(Client[Session]):
+    """A named queue in a store. Threads may share one; processes may inherit one.
+
+    The store is opened when it is first needed, by each process for itself.
+
+    >>> with Queue("json:///Queue.json", name="emails") as queue:              # doctest: +SKIP
+    ...     queue.put({"to": "a@example.org"}, delay=10, priority=5)
+    ...     for delivery in queue:
+    ...         with delivery:
+    ...             send(delivery.data)
+
+    Every verb that uses the store raises
+
+    * ``ConfigError`` or another ``StoreError`` if it cannot be opened,
+    * ``Closed`` once the queue has been closed,
+    * ``StoreBusy`` if other processes kept it locked for too long: nothing was done,
+    * ``StoreFailed`` if it has to be opened again,
+    * ``OutcomeUnknown`` if what was asked may or may not have been done,
+    * ``Refused`` if certainly nothing was done; the subclass says why.
+    """
+
+    # --- Publishing -----------------------------------------------------------------------------
+
+    def put(self, data: object, **options: Unpack[PutOptions]) -> Stored:
+        """Store one task, and return once it is as durable as the store makes it.
+
+        ``data`` is anything that can be written as JSON. The options are those of
+        :class:`~distqueue.request.PutOptions`: ``task_id``, ``delay``, ``due``, ``priority``,
+        ``max_attempts``, ``expires_in``, ``keep_done``, ``group``, ``unique``, ``publisher_id``
+        and ``headers``.
+
+        Raises:
+            InvalidTask, TooLarge, Unsupported: the payload or an option is not allowed.
+            PayloadMismatch: the ``task_id`` is known with another payload.
+            UniqueTaken: another live task has the ``unique`` key.
+            OutcomeUnknown: put again with the same ``task_id``.
+
+        >>> queue.put({"to": "a@example.org"}, delay=10).task_id               # doctest: +SKIP
+        """
+        return self._ask(self._putter.one(data, options), Stored)
+
+    def put_many(self, payloads: Iterable[object], **options: Unpack[PutOptions]) -> list[Stored]:
+        """Store many tasks, as many in one commit as the store allows.
+
+        The options hold for every payload. Among the payloads may be tasks made by :meth:`task`,
+        which have their own.
+
+        Raises:
+            BatchRefused: at least one task was refused; the others are stored.
+
+        >>> queue.put_many([{"n": 1}, queue.task({"n": 2}, priority=9)])       # doctest: +SKIP
+        """
+        outcomes: list[Outcome] = []
+        puts = self._putter.many(payloads, options)
+        broker = self._session.broker
+        for batch in batches(puts, broker.capabilities.max_batch):
+            outcomes += merged(batch, broker.apply(good_puts(batch)))
+        return expect_stored(outcomes)
+
+    def put_nowait(self, data: object, **options: Unpack[PutOptions]) -> Future[Stored]:
+        """Take a task to be stored soon, together with others, and return a future at once.
+
+        It is stored within ``flush_interval`` seconds (2 by default), at ``flush`` and at ``close``;
+        the future has its outcome then. A future cancelled before that is not stored. The task takes
+        its place in line when it is stored. Options as for :meth:`put`.
+        """
+        return self._session.unwaited.put(self._putter.one(data, options))
+
+    def flush(self) -> None:
+        """Store all that was put without waiting; returns once every future has its outcome."""
+        self._session.unwaited.flush()
+
+    # --- Consuming ------------------------------------------------------------------------------
+
+    def get(self, timeout: Duration | None = None, lease: Duration | None = None) -> Delivery | None:
+        """Claim the next task; wait for one if there is none.
+
+        ``timeout`` is how long to wait (seconds or ``timedelta``; 0: not at all; ``None``: for ever);
+        after that, ``None`` is returned. ``lease`` is how long the task is yours (default 30 s);
+        ``with delivery`` renews it.
+
+        Raises:
+            Closed: the queue was closed while waiting.
+        """
+        deliveries = self.get_many(1, timeout, lease)
+        return deliveries[0] if deliveries else None
+
+    def get_many(
+        self, n: int, timeout: Duration | None = None, lease: Duration | None = None
+    ) -> list[Delivery]:
+        """Claim up to ``n`` tasks, as many as there are; wait as :meth:`get` does if there is none."""
+        claim = self._new_claim(n, lease)
+        deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
+        session = self._session
+        in_flight = threading.Lock()
+        self._claims.add(in_flight)
+        try:
+            while True:
+                began = time.monotonic()
+                with in_flight:
+                    claimed = self._claim(session, claim)
+                if claimed.leases:
+                    return [Delivery(session, one, claim.lease, began) for one in claimed.leases]
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return []
+                session.broker.wait(self.name, claimed.seen, left)
+        except (Closed, Refused):
+            raise
+        except BaseException:
+            session.give_back([claim])
+            raise
+        finally:
+            self._claims.discard(in_flight)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """Go through the tasks, waiting whenever there is none, until the queue is closed."""
+        while True:
+            try:
+                delivery = self.get()
+            except Closed:
+                if self._is_closed:
+                    return
+                raise
+            if delivery is not None:
+                yield delivery
+
+    def peek(self, n: int = 1) -> list[TaskRecord]:
+        """Return the next ``n`` tasks that are ready, in the order in which they would be claimed."""
+        return self._ask(self._peek(n), Browsed).tasks
+
+    # --- Administration -------------------------------------------------------------------------
+
+    def find(self, task_id: str) -> TaskRecord | None:
+        """Return what is known about a task, or ``None`` if it is not in the queue (any more)."""
+        return self._ask(self._find(task_id), Found).task
+
+    def dead(self, n: int = 100) -> list[TaskRecord]:
+        """Return up to ``n`` tasks that are out of attempts or were rejected, the oldest first."""
+        return self._ask(self._dead(n), Browsed).tasks
+
+    def redrive(self, task_id: str | None = None, error: str | None = None) -> Redriven:
+        """Make dead tasks ready again, with all their attempts: one, those whose error contains a text, or all.
+
+        Returns their count, and the ids of those whose unique key is taken by now.
+
+        Raises:
+            TaskNotFound: there is no dead task with this id.
+        """
+        return self._ask(self._redrive(task_id, error), Redriven)
+
+    def cancel(self, task_id: str) -> TaskState:
+        """Remove a task, whatever its state, and return the state it was in.
+
+        A consumer that has it finds out when it settles it (``TaskGone``).
+
+        Raises:
+            TaskNotFound: there is no such task.
+        """
+        return self._ask(self._cancel(task_id), Removed).state
+
+    def purge(self, *states: TaskState) -> int:
+        """Remove all tasks in the given states, or all there are if none is given; return how many."""
+        return self._ask(self._purge(states), Purged).count
+
+    def pause(self) -> None:
+        """Let nobody claim tasks of this queue until :meth:`resume`. Everything else goes on."""
+        self._ask(self._pause(), PauseSet)
+
+    def resume(self) -> None:
+        """Let tasks be claimed again."""
+        self._ask(self._resume(), PauseSet)
+
+    def stats(self) -> QueueStats:
+        """Return how many tasks there are in each state."""
+        return self._ask(self._stats(), Counted).queues[0]
+
+    def capabilities(self) -> Capabilities:
+        """Return what the store promises."""
+        return self._session.broker.capabilities
+
+    # --- The end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Store what was put without waiting, end waiting gets, and close the store.
+
+        A get that waits raises ``Closed``, a loop over the queue ends. What was claimed but not yet
+        handed out is given back. Closing twice is the same as once.
+        """
+        self._is_closed = True
+        for in_flight in list(self._claims):
+            with in_flight:
+                pass
+        if (session := self._sessions.get(os.getpid())) is not None:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- Within ---------------------------------------------------------------------------------
+
+    def _new_session(self, open_broker: Callable[[], Broker]) -> Session:
+        return Session(open_broker, self.name, self._defaults)
+
+    def _ask[R: Result](self, command: Command, kind: type[R]) -> R:
+        return expect(self._session.apply([command])[0], kind)
+
+    def _claim(self, session: Session, claim: Claim) -> Claimed:
+        """Claim once; :meth:`close` waits for it, so that nothing stays claimed."""
+        if self._is_closed:
+            raise self._closed()
+        claimed = expect(session.apply([claim])[0], Claimed)
+        if self._is_closed:
+            session.release([lease.receipt for lease in claimed.leases])
+            raise self._closed()
+        return claimed

@@ -1,0 +1,149 @@
+"""What a user puts, made into commands: payloads and options become :class:`Put`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain, repeat
+from operator import length_hint
+from typing import Any, Final, TypedDict
+
+import msgspec
+
+from distqueue.commands import Put
+from distqueue.errors import InvalidTask, Refused
+from distqueue.ids import new_task_id, new_task_ids
+from distqueue.limits import MAX_BATCH_BYTES
+from distqueue.payload import encode
+from distqueue.results import Outcome
+from distqueue.times import Duration, epoch, seconds
+
+IDS_AT_ONCE: Final = 1000
+"""The most task ids that are made in one go."""
+
+
+class PutOptions(TypedDict, total=False):
+    """What can be said about a task besides its payload. All of it is optional.
+
+    ``task_id``: a name of your own; a second task with it is not stored (default: a UUIDv7).
+    ``delay`` (seconds or ``timedelta``) or ``due`` (a ``datetime`` with a time zone): not before then.
+    ``priority``: 0 to 31, higher first (default 0).
+    ``max_attempts``: after so many failures the task is dead; ``None``: never (default 5).
+    ``expires_in``: gone if nobody has claimed it by then (seconds or ``timedelta``).
+    ``keep_done``: how long ``find`` still finds it once done (seconds or ``timedelta``, default 0).
+    ``group``: tasks of one group are handed out one after another, in the order of putting.
+    ``unique``: refused while another live task has this key.
+    ``publisher_id``: who put it. ``headers``: names and values, carried along.
+    """
+
+    task_id: str | None
+    delay: Duration | None
+    due: datetime | None
+    priority: int
+    max_attempts: int | None
+    expires_in: Duration | None
+    keep_done: Duration
+    group: str | None
+    unique: str | None
+    publisher_id: str | None
+    headers: dict[str, str] | None
+
+
+class Putter:
+    """Makes the puts of one queue; ``max_attempts`` and ``keep_done`` are its defaults."""
+
+    def __init__(self, queue: str, max_attempts: int | None = 5, keep_done: float = 0.0) -> None:
+        self._queue = queue
+        self._defaults: dict[str, Any] = {"max_attempts": max_attempts, "keep_done": keep_done}
+
+    def one(self, data: object, options: PutOptions) -> Put:
+        """Make one put.
+
+        Raises:
+            InvalidTask: the payload cannot be written as JSON, or an option is not what it has to be.
+        """
+        fields = self._fields(options)
+        task_id = fields.pop("task_id", None)
+        if task_id is None:
+            task_id = new_task_id()
+        return Put(queue=self._queue, task_id=task_id, data=encode(data), **fields)
+
+    def many(self, items: Iterable[object], options: PutOptions) -> Iterator[Put | InvalidTask]:
+        """Make a put of each payload, or say what is wrong with it; what is a put already stays.
+
+        Raises:
+            InvalidTask: an option is not what it has to be.
+        """
+        fields = self._fields(options)
+        if fields.pop("task_id", None) is not None:
+            raise InvalidTask("task_id names one task; give queue.task(data, task_id=…) among the payloads")
+        return self._many(items, fields)
+
+    def _many(self, items: Iterable[object], fields: dict[str, Any]) -> Iterator[Put | InvalidTask]:
+        queue = self._queue
+        for item, task_id in zip(items, _endless_ids(length_hint(items, 1))):
+            if type(item) is Put:
+                yield item
+                continue
+            try:
+                yield Put(queue=queue, task_id=task_id, data=encode(item), **fields)
+            except InvalidTask as fault:
+                yield fault
+
+    def _fields(self, options: PutOptions) -> dict[str, Any]:
+        """Check the options' types and make durations seconds."""
+        if not options:
+            return self._defaults.copy()
+        fields = self._defaults | _checked(options)
+        for name in ("delay", "expires_in", "keep_done"):
+            if fields.get(name) is not None:
+                fields[name] = seconds(name, fields[name])
+        if fields.get("due") is not None:
+            fields["due"] = epoch("due", fields["due"])
+        return fields
+
+
+def batches(
+    puts: Iterable[Put | InvalidTask], max_batch: int, max_bytes: int = MAX_BATCH_BYTES
+) -> Iterator[list[Put | InvalidTask]]:
+    """Split puts so that each part is within the limits of one call of ``apply``."""
+    batch: list[Put | InvalidTask] = []
+    size = 0
+    for put in puts:
+        length = len(put.data) if type(put) is Put else 0
+        if len(batch) == max_batch or (batch and size + length > max_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(put)
+        size += length
+    if batch:
+        yield batch
+
+
+def good_puts(batch: Sequence[Put | InvalidTask]) -> list[Put]:
+    """Return those of a batch that can be sent to the store."""
+    return [put for put in batch if type(put) is Put]
+
+
+def merged(batch: Sequence[Put | InvalidTask], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of a batch by position, those that never reached the store among them."""
+    if len(batch) == len(outcomes):
+        return list(outcomes)
+    answered = iter(outcomes)
+    return [put if isinstance(put, Refused) else next(answered) for put in batch]
+
+
+def _endless_ids(expected: int) -> Iterator[str]:
+    at_once = min(max(expected, 1), IDS_AT_ONCE)
+    return chain.from_iterable(map(new_task_ids, repeat(at_once)))
+
+
+def _checked(options: PutOptions) -> dict[str, Any]:
+    if unknown := options.keys() - PutOptions.__annotations__.keys():
+        raise TypeError(
+            f"there is no option {min(unknown)!r} for a task; there are {', '.join(PutOptions.__annotations__)}"
+        )
+    try:
+        return dict(msgspec.convert(options, PutOptions, builtin_types=(datetime, timedelta)))
+    except msgspec.ValidationError as error:
+        raise InvalidTask(f"an option of the task is not what it has to be: {error}") from None
