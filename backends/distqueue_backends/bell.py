@@ -7,7 +7,10 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final, Protocol
+
+from distqueue_backends.beside import open_beside
 
 POLL_INTERVAL: Final = 0.02
 """How often the bell file is looked at where the system cannot tell of changes, in seconds."""
@@ -36,7 +39,11 @@ class InotifyEar:
         from inotify_simple import INotify, flags
 
         self._inotify = INotify(nonblocking=True)
-        self._inotify.add_watch(path, flags.ATTRIB)
+        try:
+            self._inotify.add_watch(path, flags.ATTRIB)
+        except OSError:
+            self._inotify.close()
+            raise
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._inotify.fileno(), select.POLLIN)
@@ -50,6 +57,8 @@ class InotifyEar:
 
     def listen(self, timeout: float | None) -> None:
         self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._waker)
 
     def wake(self) -> None:
         os.eventfd_write(self._waker, 1)
@@ -78,6 +87,7 @@ class PollingEar:
             if left <= 0:
                 return
             self._woken.wait(left)
+        self._woken.clear()
 
     def wake(self) -> None:
         self._woken.set()
@@ -109,9 +119,8 @@ class Bell:
     """
 
     def __init__(self, path: str) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._path = path
-        self._fd = os.open(path, flags, 0o600)
+        self._fd = open_beside(path, "bell", most_bytes=0)
         self._ear: Ear | None = None
         self._rings = 0
         self._listening = False
@@ -120,7 +129,8 @@ class Bell:
 
     def ring(self) -> None:
         """Wake everybody who waits, in any process."""
-        os.utime(self._fd)
+        now = time.time_ns()  # the kernel's own clock may give two rings one time
+        os.utime(self._fd, ns=(now, now))
 
     def rings(self) -> int:
         """Return how often the bell rang so far, as far as it was listened to."""
@@ -162,6 +172,8 @@ class Bell:
         if self._ear is not None and not self._closed and self._ear.heard():
             self._rings += 1
             self._changed.notify_all()
+            if self._listening:
+                self._ear.wake()  # what this thread heard, the listening one hears no more
         return self._rings
 
     def _listen(self, timeout: float | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Final
@@ -19,9 +19,11 @@ import msgspec
 
 from distqueue import commands as c
 from distqueue.broker import Broker
-from distqueue.commands import Command, Put
-from distqueue.errors import Closed, Refused, Unsupported
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Ack, Command, Put
+from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
 from distqueue.limits import check_batch, check_command, check_put, check_queue_name, cut_error
+from distqueue.payload import Payload
 from distqueue.payload import check as check_payload
 from distqueue.results import (
     Browsed,
@@ -40,6 +42,7 @@ from distqueue.results import (
 )
 from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue.transfer.checking import check_remembered, check_task
 from distqueue.urls import StoreURL
 
 POLL_INTERVAL: Final = 0.05
@@ -82,8 +85,11 @@ class Backend(Broker):
         """Take up to ``count`` tasks for ``lease`` seconds; the receipts hold ``token``."""
 
     @abstractmethod
-    def ack(self, queue: str, receipt: str, then: Sequence[Put]) -> Settled:
-        """End the task as done and store the tasks in ``then``, all or nothing."""
+    def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
+        """End tasks as done; answer each with ``Settled`` or a refusal (returned, not raised).
+
+        The follow-up tasks in the ``then`` of an ack are stored with it, all or nothing.
+        """
 
     @abstractmethod
     def retry(
@@ -186,31 +192,43 @@ class Backend(Broker):
         outcomes: list[Outcome] = []
         for kind, run in groupby(commands, type):
             if kind is Put:
-                outcomes += self._put_checked(list(run))  # type: ignore[arg-type]
+                outcomes += self._allowed(run, self._checked_put, self.put)
+            elif kind is Ack:
+                outcomes += self._allowed(run, self._checked_ack, self.ack)
             else:
                 outcomes += [self._one(command) for command in run]
         return outcomes
 
-    def _put_checked(self, puts: list[Put]) -> list[Outcome]:
-        """Put the tasks that are allowed; the fault of one does not touch its neighbours."""
-        capabilities = self.capabilities
-        faults: dict[int, Refused] = {}
-        good: list[Put] = []
-        for position, put in enumerate(puts):
+    def _allowed[C](
+        self,
+        commands: Iterable[Any],
+        check: Callable[[C], C],
+        verb: Callable[[Sequence[C]], list[Outcome]],
+    ) -> list[Outcome]:
+        """Carry out the commands that are allowed; the fault of one does not touch its neighbours."""
+        faults: list[tuple[int, Refused]] = []
+        good: list[C] = []
+        for position, command in enumerate(commands):
             try:
-                good.append(self._checked(put, capabilities))
+                good.append(check(command))
             except Refused as fault:
-                faults[position] = fault
-        outcomes = self.put(good)
-        for position, refusal in faults.items():
-            outcomes.insert(position, refusal.with_traceback(None))
+                faults.append((position, fault.with_traceback(None)))
+        outcomes = verb(good)
+        for position, refusal in faults:
+            outcomes.insert(position, refusal)
         return outcomes
 
-    def _checked(self, put: Put, capabilities: Any) -> Put:
-        check_queue_name(put.queue)
-        check_put(put, capabilities)
-        data = check_payload(put.data)
-        return put if data is put.data else _with_data(put, data)
+    def _checked_put(self, put: Put) -> Put:
+        check_put(put, self.capabilities)
+        if type(put.data) is Payload:
+            return put
+        return msgspec.structs.replace(put, data=check_payload(put.data))
+
+    def _checked_ack(self, ack: Ack) -> Ack:
+        check_queue_name(ack.queue)
+        if not ack.then:
+            return ack
+        return msgspec.structs.replace(ack, then=tuple([self._checked_put(put) for put in ack.then]))
 
     def _one(self, command: Command) -> Outcome:
         try:
@@ -221,10 +239,6 @@ class Backend(Broker):
         except Refused as refusal:
             return refusal.with_traceback(None)
 
-    def _ack(self, command: c.Ack) -> Settled:
-        then = [self._checked(put, self.capabilities) for put in command.then]
-        return self.ack(command.queue, command.receipt, then)
-
     def _claim(self, command: c.Claim) -> Claimed:
         if command.again:
             return self.reclaim(command.queue, command.token)
@@ -234,14 +248,17 @@ class Backend(Broker):
         return Unsupported(f"{type(self).__name__} does not support {verb}")
 
 
-def _with_data(put: Put, data: bytes) -> Put:
-    fields = {name: getattr(put, name) for name in put.__struct_fields__}
-    return Put(**{**fields, "data": data})
+def _checked_record(load: c.Load, capabilities: Capabilities) -> TaskRecord | RememberedTask:
+    record = load.record
+    if record.queue != load.queue:
+        raise InvalidTask(f"the record is of queue {record.queue!r:.80}, the command of {load.queue!r}")
+    if isinstance(record, RememberedTask):
+        return check_remembered(record)
+    return check_task(record, capabilities)
 
 
 _VERBS: Final[dict[type[Command], Callable[[Any, Any], Result]]] = {
     c.Claim: Backend._claim,
-    c.Ack: Backend._ack,
     c.Retry: lambda b, x: b.retry(x.queue, x.receipt, x.delay, x.backoff, cut_error(x.error)),
     c.Release: lambda b, x: b.release(x.queue, x.receipt),
     c.Reject: lambda b, x: b.reject(x.queue, x.receipt, cut_error(x.error)),
@@ -251,7 +268,7 @@ _VERBS: Final[dict[type[Command], Callable[[Any, Any], Result]]] = {
     c.Purge: lambda b, x: b.purge(x.queue, x.states),
     c.Pause: lambda b, x: b.pause(x.queue, True),
     c.Resume: lambda b, x: b.pause(x.queue, False),
-    c.Load: lambda b, x: b.load(x.record),
+    c.Load: lambda b, x: b.load(_checked_record(x, b.capabilities)),
     c.Find: lambda b, x: Found(task=b.find(x.queue, x.task_id)),
     c.Browse: lambda b, x: b.browse(x.queue, x.states, x.order, x.limit, x.after),
     c.Remembered: lambda b, x: b.remembered(x.queue, x.limit, x.after),

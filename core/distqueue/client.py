@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from distqueue.broker import Broker
 from distqueue.commands import Claim, Put
@@ -17,17 +17,20 @@ from distqueue.limits import check_queue_name
 from distqueue.request import PutOptions, Putter
 from distqueue.session import Session
 from distqueue.times import Duration, seconds
-from distqueue.urls import StoreURL
+
+if TYPE_CHECKING:
+    from distqueue.urls import StoreURL
 
 
 class Client[S: Session](ABC):
     """A named queue of a store, which is opened when it is first needed, in each process by itself."""
 
     def __init__(self, url: str | StoreURL | None = None, name: str = "default", **options: object) -> None:
-        from distqueue.config import find_settings  # reading files is nothing that an import should bring
+        # Imported here, as opening a store needs much that importing distqueue does not.
+        from distqueue.configured import configured
 
-        check_queue_name(name)
-        raise NotImplementedError
+        defaults, open_broker = configured(url, check_queue_name(name), options)
+        self._set_up(open_broker, name, defaults)
 
     @classmethod
     def over(cls, broker: Broker, name: str = "default", defaults: Defaults | None = None) -> Self:
@@ -59,24 +62,19 @@ class Client[S: Session](ABC):
 
     @property
     def _session(self) -> S:
-        if self._is_closed:
-            raise Closed(f"the queue {self.name!r} has been closed; open another one")
+        self._check_open()
         # Never the session of a process from which this one was forked: its files, locks and threads
         # are not ours. It stays referenced, as freeing it would close what the parent still uses.
         pid = os.getpid()
         return self._sessions.get(pid) or self._sessions.setdefault(pid, self._new_session(self._open_broker))
 
-    # --- The commands that need no more than the queue's name ------------------------------------
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Closed(f"the queue {self.name!r} has been closed; open another one")
 
     def _new_claim(self, count: int, lease: Duration | None) -> Claim:
         length = self._defaults.lease if lease is None else seconds("lease", lease)
         return Claim(queue=self.name, token=new_token(), count=count, lease=length)
-
-    def _peek(self, n: int) -> Browse:
-        return Browse(queue=self.name, states=(TaskState.READY,), order="line", limit=n)
-
-    def _dead(self, n: int) -> Browse:
-        return Browse(queue=self.name, states=(TaskState.DEAD,), limit=n)
 
     def _set_up(self, open_broker: Callable[[], Broker], name: str, defaults: Defaults) -> None:
         self.name = check_queue_name(name)

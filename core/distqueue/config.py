@@ -73,7 +73,7 @@ def find_settings(url: str | StoreURL | None = None, queue: str = "default") -> 
     if found is None:
         raise ConfigError(_no_url(file))
     place, source = found
-    values = {one.key: one.value for one in _queue_values(file, queue)}
+    values: dict[str, Any] = {one.key: one.value for one in _queue_values(file, queue)}
     return Settings(
         url=place,
         source=source,
@@ -82,3 +82,102 @@ def find_settings(url: str | StoreURL | None = None, queue: str = "default") -> 
         retry=Backoff(**{key: values.pop(f"retry.{key}") for key in Backoff.__struct_fields__}),
         **{**values, "max_attempts": _no_limit(values["max_attempts"])},
     )
+
+
+def explain(url: str | StoreURL | None = None, queue: str = "default") -> list[InForce]:
+    """Return every key with its value in force and its source, for ``distqueue config``.
+
+    Raises:
+        ConfigError: a URL, a key or a value is wrong.
+    """
+    file = _read_nearest()
+    place, source = _find_url(url, file) or (None, "not set")
+    observers, named_in = _find_observers(file)
+    return [
+        InForce("url", place and str(place), source),
+        InForce("observers", ", ".join(observers), named_in),
+        *(_store_values(file, source) if file else ()),
+        *_queue_values(file, queue),
+    ]
+
+
+def named_observers() -> list[str] | None:
+    """Return the observers that ``DISTQUEUE_OBSERVERS=name,name`` names, ``None`` if it is not set.
+
+    Set to nothing, it switches off those that a configuration file names.
+    """
+    text = os.environ.get("DISTQUEUE_OBSERVERS")
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _read_nearest() -> ConfigFile | None:
+    path = find_file()
+    return read_file(path) if path else None
+
+
+def _find_url(url: str | StoreURL | None, file: ConfigFile | None) -> tuple[StoreURL, str] | None:
+    """Return the URL in force and where it comes from."""
+    if url is not None:
+        return (url if isinstance(url, StoreURL) else parse_url(url)).relative_to("."), "argument"
+    if text := os.environ.get("DISTQUEUE_URL"):
+        return _parse_from("DISTQUEUE_URL", text).relative_to("."), "DISTQUEUE_URL"
+    if file and file.keys.url is not UNSET:
+        directory = os.path.dirname(file.path)
+        return _parse_from(file.path, file.keys.url).relative_to(directory), file.path
+    return None
+
+
+def _parse_from(source: str, text: str) -> StoreURL:
+    try:
+        return parse_url(text)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _no_url(file: ConfigFile | None) -> str:
+    where = f"{file.path} (it has no url yet)" if file else "a distqueue.toml here or in a directory above"
+    return (
+        "no store is named; give its URL as an argument, such as json:///Queue.json, "
+        f'or set DISTQUEUE_URL, or write url = "json:///Queue.json" in {where}'
+    )
+
+
+def _find_observers(file: ConfigFile | None) -> tuple[list[str], str]:
+    if (named := named_observers()) is not None:
+        return named, "DISTQUEUE_OBSERVERS"
+    if file and file.keys.observers is not UNSET:
+        return file.keys.observers, file.path
+    return [], BUILT_IN
+
+
+def _store_values(file: ConfigFile, source: str) -> Iterator[InForce]:
+    origin = f"{file.path} [store]"
+    if source != file.path:  # the options are meant for the store that the file names
+        origin = f"not in force, as the url is from: {source}"
+    for name, value in file.keys.store.items():
+        yield InForce(f"store.{name}", HIDDEN if is_secret(name) else value, origin)
+
+
+def _queue_values(file: ConfigFile | None, queue: str) -> Iterator[InForce]:
+    """Return the keys of a queue: from its own section, else the defaults of all, else built in."""
+    sections: list[tuple[str, dict[str, Any]]] = []
+    if file and queue in file.queues:
+        sections.append((f"{file.path} [queues.{queue}]", _flat(file.queues[queue])))
+    if file:
+        sections.append((f"{file.path} [defaults]", _flat(file.keys.defaults)))
+    sections.append((BUILT_IN, _flat(_DEFAULTS)))
+    for key in _flat(_DEFAULTS):
+        source, values = next((source, values) for source, values in sections if key in values)
+        yield InForce(key, values[key], source)
+
+
+def _flat(section: QueueSection) -> dict[str, Any]:
+    """Return what a section says, as ``lease`` … ``retry.first`` …"""
+    values = msgspec.structs.asdict(section)
+    retry = msgspec.structs.asdict(values.pop("retry"))
+    values |= {f"retry.{key}": value for key, value in retry.items()}
+    return {key: value for key, value in values.items() if value is not UNSET}
+
+
+def _no_limit(value: int | str) -> int | None:
+    return None if isinstance(value, str) else value

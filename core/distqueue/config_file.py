@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from distqueue.errors import ConfigError, InvalidTask
 from distqueue.limits import MAX_SECONDS, check_queue_name
-from distqueue.options import convert_options
+from distqueue.options import RESERVED, convert_options
 
 FILE_NAME: Final = "distqueue.toml"
 
@@ -81,6 +81,8 @@ def read_file(path: str) -> ConfigFile:
             names file, key and what to write.
     """
     keys = convert_options(Keys, _load(path), owner=path, lax=False)
+    for name in RESERVED.intersection(keys.store):
+        raise ConfigError(f"{path}: {name!r} in [store] is not an option of a backend; remove it from there")
     queues = {name: _queue_section(path, name, table) for name, table in keys.queues.items()}
     return ConfigFile(path=path, keys=keys, queues=queues)
 

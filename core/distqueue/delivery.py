@@ -142,9 +142,7 @@ class _Handed:
         self._inside = False
         self._session.renewal.drop(self)
         if isinstance(error, Exception):
-            _logger.error(
-                "task %s failed in attempt %d", self.task_id, self.attempt, exc_info=error
-            )
+            _logger.error("task %s failed in attempt %d", self.task_id, self.attempt, exc_info=error)
 
     def _before(self) -> None:
         """The lease is not renewed while it is being given up, as that would be refused."""

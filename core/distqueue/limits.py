@@ -31,6 +31,7 @@ MAX_SECONDS: Final = 100 * 365 * 86400.0
 """The longest delay, lease and expiry: a hundred years."""
 
 _QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _TASK_ID = re.compile(r"[!#-\[\]-~]{1,128}", re.ASCII)
 
 
@@ -90,6 +91,7 @@ def check_put(put: Put, capabilities: Capabilities) -> None:
         TooLarge: the payload or an option is over a limit.
         Unsupported: the backend lacks a capability that an option needs.
     """
+    check_queue_name(put.queue)
     if not _TASK_ID.fullmatch(put.task_id):
         check_task_id(put.task_id)
     if len(put.data) > capabilities.max_payload:
@@ -97,6 +99,8 @@ def check_put(put: Put, capabilities: Capabilities) -> None:
             f"the payload has {len(put.data)} bytes; at most {capabilities.max_payload}: "
             "put a reference to where it is kept"
         )
+    if is_plain(put):
+        return
     if put.priority:
         _check_priority(put.priority, capabilities)
     if put.max_attempts != 5 and put.max_attempts is not None and put.max_attempts < 1:
@@ -121,15 +125,33 @@ def check_put(put: Put, capabilities: Capabilities) -> None:
         _check_headers(put.headers)
 
 
+def is_plain(put: Put) -> bool:
+    """Whether a task has nothing but the default options: most have, and need no further look."""
+    return (
+        put.max_attempts == 5
+        and not put.priority
+        and put.delay is None
+        and put.due is None
+        and put.expires_in is None
+        and not put.keep_done
+        and put.group is None
+        and put.unique is None
+        and put.publisher_id is None
+        and put.headers is None
+    )
+
+
 def check_claim(claim: Claim) -> None:
     """Refuse a claim for no task, for too many, or for no time.
 
     Raises:
-        InvalidTask: ``count`` or ``lease`` is out of bounds.
+        InvalidTask: ``count`` or ``lease`` is out of bounds, or ``token`` is none.
     """
     if not 1 <= claim.count <= MAX_BATCH:
         raise InvalidTask(f"a claim of {claim.count} tasks; take 1 to {MAX_BATCH}")
     check_lease(claim.lease)
+    if not _TOKEN.fullmatch(claim.token):
+        raise InvalidTask(f"{claim.token!r:.80} is not a token: use 1 to 64 letters, digits, '_' and '-'")
 
 
 def check_lease(lease: float) -> None:
@@ -168,8 +190,15 @@ def check_command(command: Command) -> None:
 
 
 def cut_error(error: str | None) -> str | None:
-    """Return an error text cut to the limit: its beginning and its end, which say most."""
-    if error is None or len(error) <= MAX_ERROR:
+    """Return an error text cut to the limit: its beginning and its end, which say most.
+
+    Halves of surrogate pairs (Python has them in names of files that are not UTF-8) become escapes.
+    """
+    if error is None:
+        return None
+    if not error.isascii():
+        error = error.encode(errors="backslashreplace").decode()
+    if len(error) <= MAX_ERROR:
         return error
     half = MAX_ERROR // 2 - 16
     return f"{error[:half]}\n… cut …\n{error[-half:]}"

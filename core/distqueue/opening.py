@@ -49,7 +49,9 @@ def open_broker(
     place = url if isinstance(url, StoreURL) else parse_url(url)
     plugins = plugins or installed_plugins()
     plugin = plugins.resolve(place.scheme)
-    given = convert_options(plugin.spec.options, {**place.query, **options}, owner=f"the backend {place.scheme}")
+    given = convert_options(
+        plugin.spec.options, {**place.query, **options}, owner=f"the backend {place.scheme}"
+    )
     backend_class = load_backend_class(plugin)
     plugins.load_observers(named_observers() or () if observers is None else observers)
     broker = GroupCommit(backend_class.open(place, given, create=create))

@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
@@ -18,6 +18,14 @@ from msgspec.structs import FieldInfo
 
 from distqueue.errors import ConfigError
 from distqueue.urls import HIDDEN, is_secret
+
+RESERVED: Final = frozenset(
+    (
+        *("create", "name", "observers", "plugins", "url"),
+        *("flush_interval", "keep_done", "lease", "max_attempts", "retry"),
+    )
+)
+"""Names that no option of a backend may have: those who open a queue take them for themselves."""
 
 
 def convert_options[T: msgspec.Struct](
@@ -115,7 +123,7 @@ def _one_of(values: Sequence[object]) -> str:
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     words = {"ge": "at least", "gt": "over", "le": "at most", "lt": "under"}
     given = {name: getattr(kind, name) for name in words}
-    return "".join(f", {words[name]} {bound:g}" for name, bound in given.items() if bound is not None)
+    return "".join(f", {words[name]} {bound:.12g}" for name, bound in given.items() if bound is not None)
 
 
 def _has(kind: inspect.Type, wanted: type[inspect.Type]) -> bool:

@@ -19,7 +19,7 @@ def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:
         return outcome
     if isinstance(outcome, Refused):
         raise outcome
-    raise StoreFailed(f"the backend answered {outcome!r:.200} instead of {kind.__name__}; report it to its author")
+    raise StoreFailed(f"the backend answered {outcome!r:.80}, not a {kind.__name__}; report it to its author")
 
 
 def expect_stored(outcomes: Sequence[Outcome]) -> list[Stored]:

@@ -61,7 +61,7 @@ def check(raw: bytes) -> Payload:
 
 def decode(raw: bytes) -> Any:
     """Return the Python value of a payload."""
-    return orjson.loads(raw)
+    return orjson.loads(bytes(raw))  # orjson takes no subclass of bytes
 
 
 def checksum(raw: bytes) -> int:

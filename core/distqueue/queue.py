@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, Unpack
@@ -13,9 +13,9 @@ from typing import Self, Unpack
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.client import Client
-from distqueue.commands import Claim, Command
+from distqueue.commands import Browse, Cancel, Claim, Command, Find, Pause, Purge, Redrive, Resume, Stats
 from distqueue.delivery import Delivery
-from distqueue.errors import Closed, Refused
+from distqueue.errors import Closed, Refused, StoreError
 from distqueue.outcomes import expect, expect_stored
 from distqueue.request import PutOptions, batches, good_puts, merged
 from distqueue.results import (
@@ -40,7 +40,10 @@ from distqueue.times import Duration, seconds
 class Queue(Client[Session]):
     """A named queue in a store. Threads may share one; processes may inherit one.
 
-    The store is opened when it is first needed, by each process for itself.
+    ``url`` says where the store is (default: ``DISTQUEUE_URL``, else the nearest ``distqueue.toml``).
+    ``options`` are those of the backend, and ``lease``, ``retry`` (a ``Backoff``), ``max_attempts``,
+    ``keep_done`` and ``flush_interval``, which hold where a call does not say otherwise. The store is
+    opened when it is first needed, by each process for itself.
 
     >>> with Queue("json:///Queue.json", name="emails") as queue:              # doctest: +SKIP
     ...     queue.put({"to": "a@example.org"}, delay=10, priority=5)
@@ -101,9 +104,14 @@ class Queue(Client[Session]):
 
         It is stored within ``flush_interval`` seconds (2 by default), at ``flush`` and at ``close``;
         the future has its outcome then. A future cancelled before that is not stored. The task takes
-        its place in line when it is stored. Options as for :meth:`put`.
+        its place in line when it is stored. Who puts faster than the store can take has to wait after
+        all. Options as for :meth:`put`.
         """
-        return self._session.unwaited.put(self._putter.one(data, options))
+        unwaited = self._session.unwaited
+        future = unwaited.put(self._putter.one(data, options))
+        if unwaited.is_full:
+            unwaited.flush()
+        return future
 
     def flush(self) -> None:
         """Store all that was put without waiting; returns once every future has its outcome."""
@@ -131,8 +139,9 @@ class Queue(Client[Session]):
         claim = self._new_claim(n, lease)
         deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
         session = self._session
+        broker = session.broker
         in_flight = threading.Lock()
-        self._claims.add(in_flight)
+        session.claims.add(in_flight)
         try:
             while True:
                 began = time.monotonic()
@@ -143,50 +152,53 @@ class Queue(Client[Session]):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return []
-                session.broker.wait(self.name, claimed.seen, left)
-        except (Closed, Refused):
+                broker.wait(self.name, claimed.seen, left)
+        except (Refused, StoreError):  # nothing was claimed
             raise
         except BaseException:
             session.give_back([claim])
             raise
         finally:
-            self._claims.discard(in_flight)
+            session.claims.discard(in_flight)
 
-    def __iter__(self) -> Iterator[Delivery]:
-        """Go through the tasks, waiting whenever there is none, until the queue is closed."""
-        while True:
-            try:
-                delivery = self.get()
-            except Closed:
-                if self._is_closed:
-                    return
-                raise
-            if delivery is not None:
-                yield delivery
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delivery:
+        """Return the next task, however long that takes; the end comes when the queue is closed."""
+        try:
+            while (delivery := self.get()) is None:
+                pass
+            return delivery
+        except Closed:
+            if self._is_closed:
+                raise StopIteration from None
+            raise
 
     def peek(self, n: int = 1) -> list[TaskRecord]:
         """Return the next ``n`` tasks that are ready, in the order in which they would be claimed."""
-        return self._ask(self._peek(n), Browsed).tasks
+        first = Browse(queue=self.name, states=(TaskState.READY,), order="line", limit=n)
+        return self._ask(first, Browsed).tasks
 
     # --- Administration -------------------------------------------------------------------------
 
     def find(self, task_id: str) -> TaskRecord | None:
         """Return what is known about a task, or ``None`` if it is not in the queue (any more)."""
-        return self._ask(self._find(task_id), Found).task
+        return self._ask(Find(queue=self.name, task_id=task_id), Found).task
 
     def dead(self, n: int = 100) -> list[TaskRecord]:
         """Return up to ``n`` tasks that are out of attempts or were rejected, the oldest first."""
-        return self._ask(self._dead(n), Browsed).tasks
+        return self._ask(Browse(queue=self.name, states=(TaskState.DEAD,), limit=n), Browsed).tasks
 
     def redrive(self, task_id: str | None = None, error: str | None = None) -> Redriven:
-        """Make dead tasks ready again, with all their attempts: one, those whose error contains a text, or all.
+        """Make dead tasks ready again, with all their attempts: one, or those whose error contains a text.
 
-        Returns their count, and the ids of those whose unique key is taken by now.
+        Without arguments: all. Returns their count, and the ids of those whose unique key is taken by now.
 
         Raises:
             TaskNotFound: there is no dead task with this id.
         """
-        return self._ask(self._redrive(task_id, error), Redriven)
+        return self._ask(Redrive(queue=self.name, task_id=task_id, error=error), Redriven)
 
     def cancel(self, task_id: str) -> TaskState:
         """Remove a task, whatever its state, and return the state it was in.
@@ -196,23 +208,23 @@ class Queue(Client[Session]):
         Raises:
             TaskNotFound: there is no such task.
         """
-        return self._ask(self._cancel(task_id), Removed).state
+        return self._ask(Cancel(queue=self.name, task_id=task_id), Removed).state
 
     def purge(self, *states: TaskState) -> int:
         """Remove all tasks in the given states, or all there are if none is given; return how many."""
-        return self._ask(self._purge(states), Purged).count
+        return self._ask(Purge(queue=self.name, states=states), Purged).count
 
     def pause(self) -> None:
         """Let nobody claim tasks of this queue until :meth:`resume`. Everything else goes on."""
-        self._ask(self._pause(), PauseSet)
+        self._ask(Pause(queue=self.name), PauseSet)
 
     def resume(self) -> None:
         """Let tasks be claimed again."""
-        self._ask(self._resume(), PauseSet)
+        self._ask(Resume(queue=self.name), PauseSet)
 
     def stats(self) -> QueueStats:
         """Return how many tasks there are in each state."""
-        return self._ask(self._stats(), Counted).queues[0]
+        return self._ask(Stats(queue=self.name), Counted).queues[0]
 
     def capabilities(self) -> Capabilities:
         """Return what the store promises."""
@@ -227,10 +239,10 @@ class Queue(Client[Session]):
         handed out is given back. Closing twice is the same as once.
         """
         self._is_closed = True
-        for in_flight in list(self._claims):
-            with in_flight:
-                pass
         if (session := self._sessions.get(os.getpid())) is not None:
+            for in_flight in list(session.claims):
+                with in_flight:
+                    pass
             session.close()
 
     def __enter__(self) -> Self:
@@ -251,10 +263,11 @@ class Queue(Client[Session]):
 
     def _claim(self, session: Session, claim: Claim) -> Claimed:
         """Claim once; :meth:`close` waits for it, so that nothing stays claimed."""
-        if self._is_closed:
-            raise self._closed()
+        self._check_open()
         claimed = expect(session.apply([claim])[0], Claimed)
-        if self._is_closed:
+        try:
+            self._check_open()
+        except Closed:
             session.release([lease.receipt for lease in claimed.leases])
-            raise self._closed()
+            raise
         return claimed

@@ -142,5 +142,8 @@ class Renewal:
                 return
             del self._plans[delivery]
         delivery.lost = True
-        _logger.warning("the lease of %s could not be renewed; another consumer may get the task: %s",
-                        delivery.receipt, error)
+        _logger.warning(
+            "the lease of %s could not be renewed; another consumer may get the task: %s",
+            delivery.receipt,
+            error,
+        )

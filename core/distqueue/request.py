@@ -139,10 +139,9 @@ def _endless_ids(expected: int) -> Iterator[str]:
 
 
 def _checked(options: PutOptions) -> dict[str, Any]:
-    if unknown := options.keys() - PutOptions.__annotations__.keys():
-        raise TypeError(
-            f"there is no option {min(unknown)!r} for a task; there are {', '.join(PutOptions.__annotations__)}"
-        )
+    names = PutOptions.__annotations__
+    if unknown := options.keys() - names.keys():
+        raise TypeError(f"a task has no option {min(unknown)!r}; it has: {', '.join(names)}")
     try:
         return dict(msgspec.convert(options, PutOptions, builtin_types=(datetime, timedelta)))
     except msgspec.ValidationError as error:

@@ -11,11 +11,11 @@ import msgspec
 
 from distqueue.broker import Broker
 from distqueue.commands import Claim, Command, Release
+from distqueue.defaults import Defaults
 from distqueue.errors import CarriedAcrossFork
 from distqueue.outcomes import leases_in
 from distqueue.renewal import Renewal
 from distqueue.results import Outcome
-from distqueue.retry import Backoff
 from distqueue.unwaited import Unwaited
 
 _logger = getLogger("distqueue")
@@ -24,13 +24,13 @@ _logger = getLogger("distqueue")
 class Session:
     """Opens the broker when it is first needed. Belongs to the process that made it, and to no other."""
 
-    def __init__(
-        self, open_broker: Callable[[], Broker], queue: str, backoff: Backoff, flush_interval: float
-    ) -> None:
+    def __init__(self, open_broker: Callable[[], Broker], queue: str, defaults: Defaults) -> None:
         self.queue = queue
-        self.backoff = backoff
+        self.backoff = defaults.retry
         self.renewal = Renewal(self.apply, queue)
-        self.unwaited = Unwaited(self.apply, flush_interval)
+        self.unwaited = Unwaited(self.apply, defaults.flush_interval)
+        self.claims: set[threading.Lock] = set()
+        """One lock for each claim under way, held while it is: closing waits for them."""
         self._pid = os.getpid()
         self._open_broker = open_broker
         self._opening = threading.Lock()
@@ -44,6 +44,11 @@ class Session:
                 if self._broker is None:
                     self._broker = self._open_broker()
         return self._broker
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker has been opened."""
+        return self._broker is not None
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands."""

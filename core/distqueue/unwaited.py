@@ -13,7 +13,7 @@ from typing import Final
 
 from distqueue.combine import own_instance
 from distqueue.commands import Command, Put
-from distqueue.errors import Closed
+from distqueue.errors import Closed, Refused
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.request import batches, good_puts
 from distqueue.results import Outcome, Stored
@@ -36,42 +36,50 @@ class Unwaited:
         self._gathered: list[tuple[Put, Future[Stored]]] = []
         self._bytes = 0
         self._some = threading.Event()
-        self._closing = threading.Event()
+        self._now = threading.Event()
+        self._is_closed = False
         self._thread: threading.Thread | None = None
         _living.add(self)
 
     def put(self, put: Put) -> Future[Stored]:
-        """Return a future of the result; a caller who puts faster than the store can take waits.
+        """Return a future of the result. Never waits: see :attr:`is_full`.
 
         Raises:
             Closed: the queue has been closed.
         """
         future: Future[Stored] = Future()
         with self._gathering:
-            if self._closing.is_set():
+            if self._is_closed:
                 raise Closed("the queue has been closed; open another one")
             self._gathered.append((put, future))
             self._bytes += len(put.data)
-            is_full = len(self._gathered) >= MOST_UNWAITED or self._bytes >= MAX_BATCH_BYTES
             self._start()
-        if is_full:
-            self.flush()
+        if self.is_full:
+            self._now.set()
         return future
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has gathered that it is stored at once; whoever can should wait for that."""
+        return len(self._gathered) >= MOST_UNWAITED or self._bytes >= MAX_BATCH_BYTES
 
     def flush(self) -> None:
         """Store what has been put so far. Returns once each of its futures has its outcome."""
         with self._storing:
             with self._gathering:
                 gathered, self._gathered, self._bytes = self._gathered, [], 0
-                self._some.clear()
+                if not self._is_closed:
+                    self._some.clear()
+                    self._now.clear()
             if kept := [pair for pair in gathered if pair[1].set_running_or_notify_cancel()]:
                 self._store(kept)
 
     def close(self) -> None:
         """Store what has been put, and end the thread."""
         with self._gathering:
-            self._closing.set()
+            self._is_closed = True
             self._some.set()
+            self._now.set()
         self.flush()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -88,9 +96,9 @@ class Unwaited:
             self._thread.start()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while not self._is_closed:
             self._some.wait()
-            self._closing.wait(self._interval)
+            self._now.wait(self._interval)
             self.flush()
 
     def _store(self, pairs: Sequence[tuple[Put, Future[Stored]]]) -> None:
@@ -110,7 +118,7 @@ def _resolve(futures: Sequence[Future[Stored]], outcomes: Sequence[Outcome]) -> 
     for future, outcome in zip(futures, outcomes):
         if isinstance(outcome, Stored):
             future.set_result(outcome)
-        else:
+        elif isinstance(outcome, Refused):
             _fail([future], outcome)
 
 

@@ -27,6 +27,7 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
 _HOST = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
+_IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _USERINFO = re.compile(r"((?:^|//)[^:/?#@]*):(?!//).*@")
@@ -60,7 +61,7 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
         >>> str(parse_url("json:///Queue.json").relative_to("/srv"))
         'json:////srv/Queue.json'
         """
-        if not self.is_file:
+        if not self.is_file or os.path.isabs(self.path):
             return self
         return msgspec.structs.replace(self, path=os.path.join(os.path.abspath(directory), self.path))
 
@@ -103,7 +104,7 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
 
     def _place(self, *, hide: bool) -> str:
         host = self.host or ""
-        host = host if host.startswith("[") else quote(host, safe="")
+        host = host if _IPV6.fullmatch(host) else quote(host, safe="")
         port = "" if self.port is None else f":{self.port}"
         if self.user is None:
             return host + port

@@ -34,7 +34,7 @@ from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.json import compaction, fsck
 from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.filesystem import open_regular, refuse_network, remove_leftovers
+from distqueue_backends.json.filesystem import DirectoryWatch, open_regular, refuse_network, remove_leftovers
 from distqueue_backends.json.format import Damaged
 from distqueue_backends.json.lock import StoreLock
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
@@ -88,6 +88,7 @@ class JsonBackend(TableBackend):
         )
         self._check_directory(create)
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
+        self._directory = DirectoryWatch(os.path.dirname(self.path))
         self._file: LogFile
         self._synced = self._next_check = 0
         self._is_certain = False
@@ -97,8 +98,7 @@ class JsonBackend(TableBackend):
                 self._load(create=create)
             self._bell = Bell(f"{self.path}.bell")
         except BaseException:
-            self._close_log()
-            self._lock.close()
+            self.leave_to_parent()
             raise
         _OPEN.add(self)
 
@@ -193,14 +193,17 @@ class JsonBackend(TableBackend):
 
     def _is_replaced(self) -> bool:
         """Whether a compaction put another file in place; else note how large ours is now."""
-        try:
-            status = os.stat(self.path, follow_symlinks=False)
-        except FileNotFoundError:
-            raise StoreMissing(f"{self.path} was removed while it was open; nothing was stored") from None
-        if status.st_ino != self._file.inode:
-            return True
-        self._file.size = status.st_size
-        return False
+        if not self._directory.may_have_changed():
+            self._file.measure()
+            return False
+        self._lock.ensure_in_place()
+        if self._file.is_in_place(self.path):
+            self._file.measure()
+            self._directory.trust()
+            return False
+        if not os.path.lexists(self.path):
+            raise StoreMissing(f"{self.path} was removed while it was open; nothing was stored")
+        return True
 
     def _catch_up(self) -> None:
         """Take the steps that others appended since."""
@@ -208,7 +211,7 @@ class JsonBackend(TableBackend):
         if log.has_news():
             if (fault := self._replay(log)) is not None:
                 settle_tail(self.path, log, fault)
-            log.size = os.fstat(log.fd).st_size
+            log.measure()
 
     def _follow(self) -> None:
         """Go over to the file that a compaction put in place of ours."""
@@ -316,13 +319,13 @@ class JsonBackend(TableBackend):
 
     def shut(self) -> None:
         self._bell.close()
-        self._close_log()
-        self._lock.close()
+        self.leave_to_parent()
 
     def leave_to_parent(self) -> None:
         """Close what a fork copied: the lock of the parent must not live on in the child."""
         self._close_log()
         self._lock.close()
+        self._directory.close()
 
     def _close_log(self) -> None:
         if hasattr(self, "_file"):

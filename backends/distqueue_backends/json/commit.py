@@ -28,83 +28,94 @@ class CommitBuilder:
     """Takes down the steps of one commit. Neighbouring steps of one kind become one op."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._cuts: list[int] = []
         self.entries: list[Entry] = []
+        self._ops: list[bytes] = []
+        self._cuts: list[int] = []
         self._gap = 1
-        self._open: tuple[str, str] | None = None
+        self._op = self._queue = ""
+        self._tasks: list[Entry] = []
         self._ids: list[str] = []
-        self._noted: tuple[str, str, dict[str, Any]] | None = None
+        self._fields: dict[str, Any] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._chunks) or self._noted is not None
+        return bool(self._ops or self._op)
 
-    # --- The journal of the table -----------------------------------------------------------------
+    # --- The journal of the table ---------------------------------------------------------------------
 
-    def put(self, queue: str, entry: Entry, data: bytes) -> None:
-        if entry.options is DEFAULT_OPTIONS and entry.until is None:
-            self._add_task("put", queue, b'{"id":"%b","data":' % entry.task_id.encode(), entry, data)
-        else:
-            fields = {"id": entry.task_id, **_given(due=entry.until), **options_fields(entry)}
-            self._add_task("put", queue, orjson.dumps(fields)[:-1] + b',"data":', entry, data)
+    def put(self, queue: str, entry: Entry) -> None:
+        if self._op != "put" or self._queue != queue:
+            self._begin("put", queue)
+        self._tasks.append(entry)
 
-    def load(self, queue: str, entry: Entry, data: bytes) -> None:
-        self._add_task("load", queue, orjson.dumps(entry_fields(entry))[:-1] + b',"data":', entry, data)
+    def load(self, queue: str, entry: Entry) -> None:
+        if self._op != "load" or self._queue != queue:
+            self._begin("load", queue)
+        self._tasks.append(entry)
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
-        if self._ids and ids and self._noted == (op, queue, fields):
-            self._ids += ids
-            return
-        self._close_op()
-        self._noted = (op, queue, fields)
-        self._ids = list(ids)
+        if self._op != op or self._queue != queue or not ids or self._fields != fields:
+            self._begin(op, queue)
+            self._fields = fields
+        self._ids += ids
 
     # --- The line ---------------------------------------------------------------------------------
 
     def encode(self, seq: int, at: float) -> tuple[bytes, int]:
         """Return the line of the commit, and where in it the ops begin."""
-        self._close_op()
-        return encode_commit(seq, at, self._cuts, self._chunks)
+        self._end_op()
+        return encode_commit(seq, at, self._cuts, self._ops)
 
     def places(self, ops_at: int) -> list[int]:
         """Return where the payloads of ``entries`` are, now that the ops begin at ``ops_at`` of the file."""
         return [pack(offset, size) for offset, size in payload_spans(self._cuts, ops_at)]
 
-    # --- Within -----------------------------------------------------------------------------------
+    # --- Within ----------------------------------------------------------------------------------------
 
-    def _add_task(self, op: str, queue: str, prefix: bytes, entry: Entry, data: bytes) -> None:
-        if self._open == (op, queue):
-            prefix = b"," + prefix
-        else:
-            self._close_op()
-            prefix = b'%b{"op":"%b","queue":"%b","tasks":[%b' % (
-                b"," if self._chunks else b"",
-                op.encode(),
-                queue.encode(),
-                prefix,
-            )
-            self._open = (op, queue)
-        self._chunks += (prefix, data, b"}")
-        self._cuts += (self._gap + len(prefix), len(data))
-        self.entries.append(entry)
-        self._gap = 1
+    def _begin(self, op: str, queue: str) -> None:
+        self._end_op()
+        self._op, self._queue = op, queue
 
-    def _close_op(self) -> None:
-        if self._open is not None:
-            self._open = None
-            self._append(b"]}")
-        elif self._noted is not None:
-            op, queue, fields = self._noted
-            self._noted = None
-            if op == "remember":
-                fields = {"tasks": [gone_fields(gone) for gone in fields["gone"]]}
-            comma = b"," if self._chunks else b""
-            ids = {"ids": self._ids} if self._ids else {}
-            self._append(comma + orjson.dumps({"op": op, "queue": queue, **_given(**fields), **ids}))
+    def _end_op(self) -> None:
+        if self._op:
+            block = self._tasks_op() if self._tasks else self._ids_op()
+            self._ops.append(block)
+            self._gap += 1  # the comma
+            self._op, self._tasks, self._ids, self._fields = "", [], [], {}
 
-    def _append(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._gap += len(chunk)
+    def _ids_op(self) -> bytes:
+        fields = self._fields
+        if self._op == "remember":
+            fields = {"tasks": [gone_fields(gone) for gone in fields["gone"]]}
+        op: dict[str, Any] = {"op": self._op, "queue": self._queue, **_given(**fields)}
+        if self._ids:
+            op["ids"] = self._ids
+        block = orjson.dumps(op)
+        self._gap += len(block)
+        return block
+
+    def _tasks_op(self) -> bytes:
+        """Return the op of tasks, and note where their payloads stand in it."""
+        head = b'{"op":"%b","queue":"%b","tasks":[' % (self._op.encode(), self._queue.encode())
+        fields_of = _put_fields if self._op == "put" else entry_fields
+        gap, tasks = self._gap + len(head), []
+        for entry in self._tasks:
+            data = entry.where
+            if isinstance(data, int):
+                raise TypeError(f"the payload of task {entry.task_id} is in the file already")
+            if self._op == "put" and entry.options is DEFAULT_OPTIONS and entry.until is None:
+                prefix = b'{"id":"%b","data":' % entry.task_id.encode()
+            else:
+                prefix = orjson.dumps(fields_of(entry))[:-1] + b',"data":'
+            tasks.append(b"%b%b}" % (prefix, data))
+            self._cuts += (gap + len(prefix), len(data))
+            gap = 2  # the brace behind the payload and the comma
+        self._gap = 3  # the brace, and what closes the op
+        self.entries += self._tasks
+        return b"%b%b]}" % (head, b",".join(tasks))
+
+
+def _put_fields(entry: Entry) -> dict[str, Any]:
+    return {"id": entry.task_id, **_given(due=entry.until), **options_fields(entry)}
 
 
 def options_fields(entry: Entry) -> dict[str, Any]:

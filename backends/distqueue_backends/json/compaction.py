@@ -7,11 +7,13 @@ old file, only the places of the payloads have changed (:func:`relocate`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import batched
 from math import ceil
 from typing import Final
+
+import msgspec
 
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.filesystem import replacing
@@ -68,13 +70,13 @@ def compact(path: str, log: LogFile, tables: dict[str, QueueTable], now: float) 
         from_seq=log.seq,
         snapshot=count,
     )
-    moves: list[tuple[list[Entry], list[int]]] = []
+    moves: list[tuple[Sequence[Entry], list[int]]] = []
     with replacing(path) as fd:
         at = _write(fd, encode_header(header))
-        for seq, builder in enumerate(_snapshot(log, tables), start=1):
+        for seq, (entries, builder) in enumerate(_snapshot(log, tables), start=1):
             line, ops_at = builder.encode(seq, now)
             lead = b",\n" if seq > 1 else b"\n"
-            moves.append((builder.entries, builder.places(at + len(lead) + ops_at)))
+            moves.append((entries, builder.places(at + len(lead) + ops_at)))
             at += _write(fd, lead + line)
         _write(fd, CLOSE + b" " * ROOM)
     for entries, places in moves:
@@ -105,8 +107,8 @@ def _commits_of(table: QueueTable) -> int:
     return 1 + ceil(len(table.tasks) / _TASKS_A_COMMIT) + ceil(len(table.remembered) / _TASKS_A_COMMIT)
 
 
-def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[CommitBuilder]:
-    """Yield the commits of a snapshot, a bounded number of tasks in each."""
+def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Sequence[Entry], CommitBuilder]]:
+    """Yield the commits of a snapshot, with the tasks in each: a bounded number."""
     for table in tables.values():
         builder = CommitBuilder()
         builder.note(
@@ -116,16 +118,16 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[CommitBui
             paused=table.paused or None,
             expired=table.expired or None,
         )
-        yield builder
+        yield (), builder
         for entries in batched(sorted(table.tasks.values(), key=_snapshot_order), _TASKS_A_COMMIT):
             builder = CommitBuilder()
             for entry, data in zip(entries, log.payloads(entries)):
-                builder.load(table.name, entry, data)
-            yield builder
+                builder.load(table.name, msgspec.structs.replace(entry, where=data))
+            yield entries, builder
         for gone in batched(table.remembered, _TASKS_A_COMMIT):
             builder = CommitBuilder()
             builder.note("remember", table.name, gone=gone)
-            yield builder
+            yield (), builder
 
 
 def _snapshot_order(entry: Entry) -> tuple[bool, int]:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -102,6 +103,38 @@ def replacing(path: str) -> Iterator[int]:
     except OSError as error:
         os.close(fd)
         raise StoreFailed(f"{path} was replaced, but its directory could not be synced: {error}") from error
+
+
+class DirectoryWatch:
+    """Tells cheaply whether names in a directory have changed: files were renamed, removed or replaced.
+
+    It compares the directory's time of change, as ``stat`` of the store's own file has a price: on file
+    systems with multigrain timestamps the write that follows dirties the inode, and its sync takes half
+    as long again (``docs/decisions/0005``). A time that is too young to tell two changes apart is not
+    trusted yet.
+    """
+
+    _YOUNG_NS: Final = 50_000_000
+
+    def __init__(self, directory: str) -> None:
+        self._fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        self._trusted = self._changed_at = -1
+
+    def may_have_changed(self) -> bool:
+        """Whether names may have changed since the last ``trust``."""
+        self._changed_at = os.fstat(self._fd).st_mtime_ns
+        return self._changed_at != self._trusted
+
+    def trust(self) -> None:
+        """Note that all names are as they should be, as of the last question."""
+        if time.time_ns() - self._changed_at > self._YOUNG_NS:
+            self._trusted = self._changed_at
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def sync_directory(path: str) -> None:

@@ -95,7 +95,7 @@ def decode_header(line: bytes) -> Header:
 def encode_commit(seq: int, at: float, cuts: Sequence[int], ops: Sequence[bytes]) -> tuple[bytes, int]:
     """Return the line of a commit, and where in it the ``[`` of its ops is."""
     head = b'"seq":%d,"at":%b,"cuts":%b%b' % (seq, orjson.dumps(at), orjson.dumps(cuts), _OPS)
-    tail = b"%b]}" % b"".join(ops)
+    tail = b"%b]}" % b",".join(ops)
     crc = zlib.crc32(tail, zlib.crc32(head))
     return b'{"crc":"%08x",%b%b' % (crc, head, tail), _BODY + len(head) - 1
 

@@ -8,14 +8,14 @@ millisecond, and why the sync happens after the lock is given up: ``docs/decisio
 from __future__ import annotations
 
 import os
-import stat
 import time
 from types import TracebackType
 from typing import Final
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from distqueue.errors import StoreBusy, StoreError
+from distqueue.errors import StoreBusy
+from distqueue_backends.beside import open_beside
 
 FAILED: Final = b"failed\n"
 
@@ -51,8 +51,6 @@ class StoreLock:
         """
         if not lock_descriptor(self._fd, blocking=False):
             self._wait()
-        if not self._is_at_path():
-            self._reopen()
 
     def release(self) -> None:
         """Give the lock up."""
@@ -100,26 +98,20 @@ class StoreLock:
             pass
         return "another process"
 
-    def _is_at_path(self) -> bool:
+    def ensure_in_place(self) -> None:
+        """If somebody removed the lock file, lock the one that is there now, so that there is one lock."""
+        while not self._is_in_place():
+            fd, inode = self._open()
+            self.close()
+            self._fd, self._inode = fd, inode
+            self.acquire()
+
+    def _is_in_place(self) -> bool:
         try:
             return os.stat(self._path, follow_symlinks=False).st_ino == self._inode
         except FileNotFoundError:
             return False
 
-    def _reopen(self) -> None:
-        """Somebody removed the lock file: lock the one that is there now, so that there is one lock."""
-        self.close()
-        self._fd, self._inode = self._open()
-        self.acquire()
-
     def _open(self) -> tuple[int, int]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            fd = os.open(self._path, flags, 0o600)
-        except OSError as error:
-            raise StoreError(f"the lock file {self._path} cannot be opened: {error.strerror}") from error
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > len(FAILED):
-            os.close(fd)
-            raise StoreError(f"{self._path} is not a lock file of distqueue; move it out of the way")
-        return fd, status.st_ino
+        fd = open_beside(self._path, "lock", len(FAILED))
+        return fd, os.fstat(fd).st_ino

@@ -36,14 +36,24 @@ class LogFile:
         self.header = header
         self.start = self.end = start
         self.seq = 0
-        self.inode = os.fstat(fd).st_ino
-        self.size = os.fstat(fd).st_size
+        self.measure()
 
     def close(self) -> None:
         """Close the descriptor."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def measure(self) -> None:
+        """Note how large the file is now. Not by ``stat``, which has a price: see ``DirectoryWatch``."""
+        self.size = os.lseek(self.fd, 0, os.SEEK_END)
+
+    def is_in_place(self, path: str) -> bool:
+        """Whether the open file is still the one at ``path``."""
+        try:
+            return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
     # --- Reading ----------------------------------------------------------------------------------
 

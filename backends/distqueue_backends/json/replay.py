@@ -78,8 +78,7 @@ class Replay:
             taken = table.take_next(len(ids))
             if [entry.task_id for entry in taken] != ids:
                 raise ValueError(f"the tasks {ids[:3]} were not the next in line")
-        for entry in taken:
-            table.lease(entry, token, until)
+        table.lease(taken, token, until)
 
 
 def _put(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from distqueue.backend import Backend
-from distqueue.commands import Put
+from distqueue.commands import Ack, Put
 from distqueue.errors import PayloadMismatch, Refused, TaskNotFound
 from distqueue.ids import make_receipt
 from distqueue.payload import checksum
@@ -29,7 +29,17 @@ from distqueue.results import (
 from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue_backends.table.clock import Clock
-from distqueue_backends.table.entry import DEAD, DONE, LEASED, READY, SCHEDULED, STATES, Entry, options_of
+from distqueue_backends.table.entry import (
+    DEAD,
+    DEFAULT_OPTIONS,
+    DONE,
+    LEASED,
+    READY,
+    SCHEDULED,
+    STATES,
+    Entry,
+    options_of,
+)
 from distqueue_backends.table.journal import Journal
 from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.queue_table import QueueTable
@@ -96,7 +106,10 @@ class TableBackend(Backend):
 
     def has_work(self) -> bool:
         """Whether the commit let something become claimable that was not so before."""
-        return any(table.version != table.version_at_start for table in self._ticked.values())
+        for table in self._ticked.values():  # noqa: SIM110 - a generator costs more than all of this
+            if table.version != table.version_at_start:
+                return True
+        return False
 
     def new_table(self, queue: str) -> QueueTable:
         """Return an empty table."""
@@ -128,33 +141,28 @@ class TableBackend(Backend):
     # --- Publishing -------------------------------------------------------------------------------
 
     def put(self, tasks: Sequence[Put]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for put in tasks:
-            try:
-                outcomes.append(self._store(put))
-            except Refused as refusal:
-                outcomes.append(refusal.with_traceback(None))
-        return outcomes
+        return _each(self._store, tasks)
 
     def _store(self, put: Put) -> Stored:
-        table = self.table(put.queue, create=True)
-        crc = checksum(put.data)
-        if self._is_known(table, put, crc):
-            return Stored(task_id=put.task_id, duplicate=True)
-        if put.unique is not None or put.group is not None:
+        table = self._ticked.get(put.queue) or self.table(put.queue, create=True)
+        task_id, data = put.task_id, put.data
+        if self._is_known(table, put):
+            return Stored(task_id=task_id, duplicate=True)
+        options = options_of(put)
+        entry = Entry(task_id, 0, data, checksum(data), self.now, options)
+        if options is not DEFAULT_OPTIONS:
             check_free(table, put)
-        entry = Entry(put.task_id, 0, put.data, crc, self.now, options_of(put))
         if put.due is not None or put.delay is not None:
             self._schedule(entry, put)
         table.put(entry)
-        self.journal.put(put.queue, entry, put.data)
-        return Stored(task_id=put.task_id)
+        self.journal.put(table.name, entry)
+        return Stored(task_id=task_id)
 
-    def _is_known(self, table: QueueTable, put: Put, crc: int) -> bool:
+    def _is_known(self, table: QueueTable, put: Put) -> bool:
         known = table.tasks.get(put.task_id) or table.remembered.get(put.task_id, self.now)
         if known is None:
             return False
-        if known.checksum != crc:
+        if known.checksum != checksum(put.data):
             raise PayloadMismatch(
                 f"task {put.task_id} was published before with another payload; give the new one another id"
             )
@@ -176,39 +184,42 @@ class TableBackend(Backend):
             wake_at = None if table.paused else table.wake_at()
             return Claimed(leases=[], seen=Seen(self.version_of(table), wake_at))
         until = self.lease_now + lease
-        for entry in entries:
-            table.lease(entry, token, until)
+        table.lease(entries, token, until)
         self._note("claim", table, entries, token=token, until=until)
         return Claimed(leases=self._leases(entries))
 
     def reclaim(self, queue: str, token: str) -> Claimed:
         table = self.table(queue)
         entries = [e for e in table.tasks.values() if e.state == LEASED and e.token == token]
+        entries.sort(key=lambda entry: (-entry.options.priority, entry.place or 0, entry.number))
         return Claimed(leases=self._leases(entries))
 
     def _leases(self, entries: Sequence[Entry]) -> list[Lease]:
         return [_lease(entry, data) for entry, data in zip(entries, self.payloads(entries))]
 
-    def ack(self, queue: str, receipt: str, then: Sequence[Put]) -> Settled:
-        table = self.table(queue)
+    def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
+        return _each(self._ack, acks)
+
+    def _ack(self, ack: Ack) -> Settled:
+        table, then = self._ticked.get(ack.queue) or self.table(ack.queue), ack.then
         try:
-            entry = current(table, receipt, "ack", self.lease_now, self.now)
+            entry = current(table, ack.receipt, "ack", self.lease_now, self.now)
         except Repeated as done:
-            again = tuple(Stored(task_id=put.task_id, duplicate=True) for put in then)
+            again = tuple([Stored(task_id=put.task_id, duplicate=True) for put in then])
             return Settled(task_id=done.task_id, state=TaskState.DONE, then=again)
         if then:
             self._check_then(then, entry)
         table.ack(entry, self.now)
-        self._note("ack", table, [entry])
-        stored = tuple([self._store(put) for put in then])
+        self.journal.note("ack", table.name, (entry.task_id,))
+        stored = tuple([self._store(put) for put in then]) if then else ()
         return Settled(task_id=entry.task_id, state=TaskState.DONE, until=entry.until, then=stored)
 
     def _check_then(self, then: Sequence[Put], acked: Entry) -> None:
         """Refuse follow-up tasks that could not all be stored, before anything is changed."""
         check_together(then)
         for put in then:
-            table = self.table(put.queue, create=True)
-            if put.task_id == acked.task_id or not self._is_known(table, put, checksum(put.data)):
+            table = self.table(put.queue)
+            if not self._is_known(table, put) or put.task_id == acked.task_id:
                 check_free(table, put, acked)
 
     def retry(
@@ -286,7 +297,7 @@ class TableBackend(Backend):
         return Purged(count=count)
 
     def pause(self, queue: str, paused: bool) -> PauseSet:
-        table = self.table(queue, create=True)
+        table = self.table(queue, create=paused)
         if table.paused != paused:
             table.paused = paused
             table.version += not paused
@@ -303,10 +314,12 @@ class TableBackend(Backend):
             self.journal.note("remember", record.queue, gone=[gone_of(record)])
             return Loaded(task_id=record.task_id)
         entry = entry_of(record)
+        if entry.number <= table.last_number:  # it may be taken, and pages and groups go by it
+            entry.number = table.next_number
         if entry.is_live:
             check_free(table, entry.options)
         load_entry(table, entry)
-        self.journal.load(record.queue, entry, bytes(record.data))
+        self.journal.load(record.queue, entry)
         return Loaded(task_id=record.task_id)
 
     # --- Reading ----------------------------------------------------------------------------------
@@ -338,6 +351,16 @@ class TableBackend(Backend):
 
     def _records(self, queue: str, entries: Sequence[Entry]) -> list[TaskRecord]:
         return [record_of(queue, entry, data) for entry, data in zip(entries, self.payloads(entries))]
+
+
+def _each[C](verb: Callable[[C], Outcome], commands: Sequence[C]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for command in commands:
+        try:
+            outcomes.append(verb(command))
+        except Refused as refusal:
+            outcomes.append(refusal.with_traceback(None))
+    return outcomes
 
 
 def _lease(entry: Entry, data: bytes) -> Lease:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from distqueue.commands import Put
+from distqueue.limits import is_plain
 from distqueue.task import TaskState
 
 SCHEDULED, READY, LEASED, DONE, DEAD, GONE = range(6)
@@ -33,6 +34,8 @@ DEFAULT_OPTIONS: Final = Options()
 
 def options_of(put: Put) -> Options:
     """Return the options of a put, the shared default ones if they are equal."""
+    if is_plain(put):
+        return DEFAULT_OPTIONS
     options = Options(
         put.priority,
         put.max_attempts,

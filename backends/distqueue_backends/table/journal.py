@@ -11,11 +11,11 @@ from distqueue_backends.table.entry import Entry
 class Journal(Protocol):
     """Takes down each step, in order."""
 
-    def put(self, queue: str, entry: Entry, data: bytes) -> None:
-        """A task was put; its payload is ``data``."""
+    def put(self, queue: str, entry: Entry) -> None:
+        """A task was put; its payload is in ``where``."""
 
-    def load(self, queue: str, entry: Entry, data: bytes) -> None:
-        """A task was stored as another store exported it."""
+    def load(self, queue: str, entry: Entry) -> None:
+        """A task was stored as another store exported it; its payload is in ``where``."""
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
         """Step ``op`` was taken with the tasks ``ids``."""
@@ -24,10 +24,10 @@ class Journal(Protocol):
 class NoJournal:
     """For a table that lives in memory only."""
 
-    def put(self, queue: str, entry: Entry, data: bytes) -> None:
+    def put(self, queue: str, entry: Entry) -> None:
         pass
 
-    def load(self, queue: str, entry: Entry, data: bytes) -> None:
+    def load(self, queue: str, entry: Entry) -> None:
         pass
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:

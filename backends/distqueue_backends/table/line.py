@@ -12,13 +12,15 @@ from distqueue_backends.table.entry import READY, Entry
 class Line:
     """New tasks stand in a row, those that came back to an earlier place in a heap beside it.
 
+    Loaded tasks may share a place: their numbers, which are unique, decide.
+
     A task that is cancelled stays in the line until it is met at the head, or until such tasks are
     the greater part.
     """
 
     def __init__(self) -> None:
         self._row: deque[Entry] = deque()
-        self._returned: list[tuple[int, Entry]] = []
+        self._returned: list[tuple[int, int, Entry]] = []
         self._left = 0
 
     def add(self, entry: Entry) -> None:
@@ -27,22 +29,22 @@ class Line:
         if not row or place > (row[-1].place or 0):
             row.append(entry)
         else:
-            heappush(self._returned, (place, entry))
+            heappush(self._returned, (place, entry.number, entry))
 
     def leave(self) -> None:
         """Note that a task in the line is ready no more."""
         self._left += 1
         if self._left > 1000 and self._left * 2 > len(self._row) + len(self._returned):
             self._row = deque(entry for entry in self._row if entry.state == READY)
-            self._returned = sorted(item for item in self._returned if item[1].state == READY)
+            self._returned = sorted(item for item in self._returned if item[2].state == READY)
             self._left = 0
 
     def pop(self) -> Entry | None:
         """Take out the first task, ``None`` if nobody is there."""
         row, returned = self._row, self._returned
         while row or returned:
-            if returned and (not row or returned[0][0] < (row[0].place or 0)):
-                entry = heappop(returned)[1]
+            if returned and (not row or returned[0][:2] < _standing(row[0])):
+                entry = heappop(returned)[2]
             else:
                 entry = row.popleft()
             if entry.state == READY:
@@ -51,7 +53,11 @@ class Line:
         return None
 
     def __iter__(self) -> Iterator[Entry]:
-        returned = (entry for _, entry in sorted(self._returned))
-        for entry in merge(self._row, returned, key=lambda entry: entry.place or 0):
+        returned = (entry for *_, entry in sorted(self._returned))
+        for entry in merge(self._row, returned, key=_standing):
             if entry.state == READY:
                 yield entry
+
+
+def _standing(entry: Entry) -> tuple[int, int]:
+    return entry.place or 0, entry.number

@@ -6,11 +6,20 @@ has just decided them or a log is read again, and depend on nothing but their ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
-from distqueue_backends.table.entry import DEAD, DONE, GONE, LEASED, READY, SCHEDULED, Entry
+from distqueue_backends.table.entry import (
+    DEAD,
+    DEFAULT_OPTIONS,
+    DONE,
+    GONE,
+    LEASED,
+    READY,
+    SCHEDULED,
+    Entry,
+)
 from distqueue_backends.table.group import Group
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.remembered import Gone, Remembered
@@ -18,44 +27,57 @@ from distqueue_backends.table.where import payload_size
 
 
 class Agenda:
-    """Tasks for which something happens at a time: the earliest first."""
+    """Tasks for which something happens at a time: the earliest first.
+
+    ``holds`` tells whether a note still stands: a task may have gone another way since.
+    """
 
     def __init__(self, holds: Callable[[Entry, float], bool]) -> None:
         self._holds = holds
-        self._heap: list[tuple[float, int, int, Entry]] = []
+        self._heap: list[tuple[float, int, int, Sequence[Entry]]] = []
         self._serial = count()
+        self._size = 0
         self._bound = 64
 
-    def add(self, at: float, entry: Entry, order: int | None = None) -> None:
-        """Note that something happens to a task; at one time, in the order of ``order``."""
-        heappush(self._heap, (at, order or 0, next(self._serial), entry))
-        if len(self._heap) > self._bound:
+    def add(self, at: float, entries: Sequence[Entry], order: int = 0) -> None:
+        """Note that something happens to tasks; at one time, in the order of ``order``."""
+        heappush(self._heap, (at, order, next(self._serial), entries))
+        self._size += len(entries)
+        if self._size > self._bound:
             self._tidy()
 
     def next_at(self) -> float | None:
         """Return when the next thing happens."""
         heap = self._heap
         while heap:
-            if self._holds(heap[0][3], heap[0][0]):
-                return heap[0][0]
+            at, _, _, entries = heap[0]
+            if any(self._holds(entry, at) for entry in entries):
+                return at
             heappop(heap)
         return None
 
     def take_until(self, now: float) -> list[Entry]:
         """Take out the tasks whose time has come."""
         heap = self._heap
+        if not heap or heap[0][0] > now:
+            return []
         come: dict[int, Entry] = {}
         while heap and heap[0][0] <= now:
-            at, _, _, entry = heappop(heap)
-            if self._holds(entry, at):
-                come[id(entry)] = entry
+            at, _, _, entries = heappop(heap)
+            self._size -= len(entries)
+            come.update((id(entry), entry) for entry in entries if self._holds(entry, at))
         return list(come.values())
 
     def _tidy(self) -> None:
         """Drop what holds no longer; amortised, each note is looked at twice."""
-        self._heap = [item for item in self._heap if self._holds(item[3], item[0])]
+        kept = [
+            (at, order, serial, [entry for entry in entries if self._holds(entry, at)])
+            for at, order, serial, entries in self._heap
+        ]
+        self._heap = [note for note in kept if note[3]]
         heapify(self._heap)
-        self._bound = 64 + 2 * len(self._heap)
+        self._size = sum(len(note[3]) for note in self._heap)
+        self._bound = 64 + 2 * self._size
 
 
 class QueueTable:
@@ -66,6 +88,7 @@ class QueueTable:
         self.tasks: dict[str, Entry] = {}
         self.counts = [0, 0, 0, 0, 0, 0]
         self.next_number = 1
+        self.last_number = 0
         self.paused = False
         self.expired = 0
         self.remembered = Remembered(dedup_window, dedup_max)
@@ -87,7 +110,7 @@ class QueueTable:
         for priority in sorted(self._lines, reverse=True):
             line = self._lines[priority]
             while len(taken) < most and (entry := line.pop()) is not None:
-                if self._is_head(entry):
+                if entry.options.group is None or self._is_head(entry):
                     taken.append(entry)
             if len(taken) == most:
                 break
@@ -107,7 +130,7 @@ class QueueTable:
 
     def put(self, entry: Entry) -> None:
         """A new task, ready or (``until`` is given) scheduled."""
-        entry.number = self.next_number
+        entry.number = self.last_number = self.next_number
         self.next_number += 1
         if entry.until is None:
             entry.place = entry.number
@@ -115,16 +138,11 @@ class QueueTable:
 
     def insert(self, entry: Entry) -> None:
         """A task with its number, place and state, as they are."""
-        options = entry.options
         self.tasks[entry.task_id] = entry
         self.counts[entry.state] += 1
         self.payload_bytes += payload_size(entry.where)
-        if options.group is not None and entry.is_live:
-            self.groups.setdefault(options.group, Group(options.priority)).add(entry)
-        if options.unique is not None and entry.is_live:
-            self.unique[options.unique] = entry
-        if options.expires_in is not None:
-            self.expiring.add(entry.put_at + options.expires_in, entry)
+        if entry.options is not DEFAULT_OPTIONS:
+            self._note_options(entry)
         if entry.state == READY:
             self._stand_in_line(entry)
         elif entry.until is not None:
@@ -135,21 +153,23 @@ class QueueTable:
         self._move(entry, READY)
         self._new_place(entry)
 
-    def lease(self, entry: Entry, token: str, until: float) -> None:
-        """A ready task, taken out of its line, is handed out."""
-        self.counts[READY] -= 1
-        self.counts[LEASED] += 1
-        entry.state = LEASED
-        entry.deliveries += 1
-        entry.token = token
-        entry.settled = None
-        entry.until = until
-        self.leases.add(until, entry)
+    def lease(self, entries: Sequence[Entry], token: str, until: float) -> None:
+        """Ready tasks, taken out of their lines, are handed out."""
+        self.counts[READY] -= len(entries)
+        self.counts[LEASED] += len(entries)
+        for entry in entries:
+            entry.state = LEASED
+            entry.deliveries += 1
+            entry.token = token
+            entry.settled = None
+            entry.until = until
+        self.leases.add(until, entries)
 
     def extend(self, entry: Entry, until: float) -> None:
-        """A lease ends later (or earlier)."""
+        """A lease ends later, or earlier: then whoever waits for its end has to know."""
+        self.version += until < (entry.until or 0.0)
         entry.until = until
-        self.leases.add(until, entry)
+        self.leases.add(until, (entry,))
 
     def release(self, entry: Entry) -> None:
         """A delivery is given back: the task stands where it stood."""
@@ -194,7 +214,7 @@ class QueueTable:
         if entry.options.keep_done:
             self._move(entry, DONE)
             entry.until = at + entry.options.keep_done
-            self.keeping.add(entry.until, entry)
+            self.keeping.add(entry.until, (entry,))
             self._let_go(entry)
         else:
             self.remove(entry, "ack", at)
@@ -206,7 +226,7 @@ class QueueTable:
         self.counts[DEAD] -= 1
         self.payload_bytes -= payload_size(entry.where)
         entry.failures = 0
-        entry.number = entry.place = self.next_number
+        entry.number = entry.place = self.last_number = self.next_number
         self.next_number += 1
         entry.state = READY
         entry.until = None
@@ -220,7 +240,8 @@ class QueueTable:
         self.payload_bytes -= payload_size(entry.where)
         self._move(entry, GONE)
         self.expired += verb == "expire"
-        self._let_go(entry)
+        if entry.options is not DEFAULT_OPTIONS:
+            self._let_go(entry)
         self.remembered.add(Gone(entry.task_id, at, entry.checksum, verb, entry.deliveries, entry.token))
 
     # --- Within -----------------------------------------------------------------------------------
@@ -235,10 +256,20 @@ class QueueTable:
         """Put a task that waits for a time on the agenda of its state."""
         until = entry.until or 0.0
         if entry.state == SCHEDULED:
-            self.due.add(until, entry, entry.number)
+            self.due.add(until, (entry,), entry.number)
             self.version += 1
         else:
-            (self.leases if entry.state == LEASED else self.keeping).add(until, entry)
+            (self.leases if entry.state == LEASED else self.keeping).add(until, (entry,))
+
+    def _note_options(self, entry: Entry) -> None:
+        """Let a task hold its unique key, stand in its group and expire."""
+        options = entry.options
+        if options.group is not None and entry.is_live:
+            self.groups.setdefault(options.group, Group(options.priority)).add(entry)
+        if options.unique is not None and entry.is_live:
+            self.unique[options.unique] = entry
+        if options.expires_in is not None:
+            self.expiring.add(entry.put_at + options.expires_in, (entry,))
 
     def _is_used_up(self, entry: Entry) -> bool:
         most = entry.options.max_attempts
@@ -261,7 +292,7 @@ class QueueTable:
 
     def _stand_in_line(self, entry: Entry) -> None:
         """Let a ready task stand at its place, unless the head of its group blocks it."""
-        if not self._is_head(entry):
+        if entry.options.group is not None and not self._is_head(entry):
             return
         line = self._lines.get(entry.options.priority)
         if line is None:

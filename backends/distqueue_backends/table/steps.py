@@ -67,7 +67,7 @@ def purge_states(table: QueueTable, states: Sequence[TaskState], now: float) -> 
     """Remove the tasks in the given states, all of them if none is given."""
     wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
     entries = [entry for entry in table.tasks.values() if entry.state in wanted]
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.number):  # which ids are remembered depends on it
         table.remove(entry, "purge", now)
     return len(entries)
 
@@ -75,4 +75,5 @@ def purge_states(table: QueueTable, states: Sequence[TaskState], now: float) -> 
 def load_entry(table: QueueTable, entry: Entry) -> None:
     """Insert a task with its number and place, and count on from there."""
     table.next_number = max(table.next_number, entry.number + 1, (entry.place or 0) + 1)
+    table.last_number = max(table.last_number, entry.number)
     table.insert(entry)

@@ -93,6 +93,8 @@ class Woken(msgspec.Struct, frozen=True, tag="woken"):
 type Request = Apply | Wait
 type Reply = Ready | Outcomes | Woken | Failure
 
+encode: Final = msgspec.json.Encoder(enc_hook=bytes).encode
+"""Encodes a request or a reply; a payload is a kind of bytes that msgspec does not know."""
 decode_request: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 decode_reply: Final[msgspec.json.Decoder[Reply]] = msgspec.json.Decoder(Reply)
 
@@ -133,7 +135,7 @@ def _failure(error: DistqueueError) -> Failure:
 
 
 def _say(reply: Reply) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
+    sys.stdout.buffer.write(encode(reply) + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -83,7 +83,7 @@ def _both_ways[S: Checked, **P](
     test: Callable[Concatenate[S, P], None], needs: tuple[str, ...]
 ) -> Callable[Concatenate[S, P], None]:
     @functools.wraps(test)
-    def check(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+    def check(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         missing = [capability for capability in needs if self.lacks(capability)]
         if missing:
             self.check_without(missing[0])

@@ -167,7 +167,7 @@ def now() -> float:
 
 def payload_checksum(data: bytes) -> int:
     """Return a checksum of the JSON value, the same however a store formats it."""
-    return payload.checksum(orjson.dumps(orjson.loads(data), option=orjson.OPT_SORT_KEYS))
+    return payload.checksum(orjson.dumps(payload.decode(data), option=orjson.OPT_SORT_KEYS))
 
 
 def read_history(paths: Iterable[Path]) -> list[AnyEvent]:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Self
 
-import msgspec
-
 from distqueue import errors
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
@@ -29,6 +27,7 @@ from distqueue.conformance.agent import (
     Wait,
     Woken,
     decode_reply,
+    encode,
 )
 from distqueue.errors import DistqueueError, OutcomeUnknown, Refused
 from distqueue.results import Outcome, Seen
@@ -161,7 +160,7 @@ class OtherProcess(Broker):
 
     def ask(self, request: Request) -> None:
         """Send a request without waiting for its answer."""
-        self.child.say(msgspec.json.encode(request))
+        self.child.say(encode(request))
 
     def outcomes(self) -> list[Outcome]:
         """Return the answer to an ``Apply``."""

@@ -20,6 +20,7 @@ from distqueue.plugins.discovery import BACKENDS, OBSERVERS, Installed, canonica
 from distqueue.plugins.events import Event
 from distqueue.plugins.hookspecs import OBSERVING_HOOKS, Hooks
 from distqueue.plugins.report import (
+    IN_PROCESS,
     STATUS_OF,
     BackendPlugin,
     BackendRow,
@@ -33,8 +34,6 @@ from distqueue.plugins.unknown import unknown_backend
 
 BUILT_IN: Final = "distqueue"
 """The distribution whose backends nobody can shadow."""
-IN_PROCESS: Final = "(this program)"
-"""What stands for the distribution of a plugin that the program registered itself."""
 
 log = logging.getLogger("distqueue.plugins")
 
@@ -261,7 +260,8 @@ class Plugins:
             check_contract(spec)
             for scheme in spec.schemes:
                 if scheme in self.schemes():
-                    raise Unusable(ProblemKind.CONFLICT, f"the scheme {scheme!r} is taken")
+                    reason = f"the scheme {scheme!r} is taken; use another"
+                    raise Unusable(ProblemKind.CONFLICT, reason)
                 own = BackendPlugin(scheme=scheme, distribution=IN_PROCESS, version="", spec=spec)
                 yield scheme, (plugin, own)
 

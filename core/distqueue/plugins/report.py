@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from distqueue.capabilities import Capabilities
 from distqueue.errors import PluginError
-from distqueue.plugins.spec import CONTRACT, BackendSpec
+from distqueue.plugins.spec import BackendSpec
+
+IN_PROCESS: Final = "this program"
+"""What stands for the distribution of a plugin that the program registered itself."""
 
 
 class ProblemKind(StrEnum):
@@ -36,17 +40,16 @@ class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     def error(self) -> PluginError:
         """Return the error to raise, from ``cause``, for those who asked for the plugin."""
-        return PluginError(
-            f"the plugin {self.name!r} of {self.distribution} {self.version} cannot be used: "
-            f"{self.reason}; {self._remedy()}"
-        )
+        origin = f"{self.distribution} {self.version}".rstrip()
+        remedy = "" if self.distribution == IN_PROCESS else f"; {self._remedy()}"
+        return PluginError(f"the plugin {self.name!r} of {origin} cannot be used: {self.reason}{remedy}")
 
     def _remedy(self) -> str:
         match self.kind:
             case ProblemKind.IMPORT | ProblemKind.VALIDATION:
                 return f"repair or upgrade {self.distribution}, or uninstall it"
             case ProblemKind.CONTRACT:
-                return f"install a {self.distribution} for contract {CONTRACT}, or another distqueue"
+                return f"install a version of {self.distribution} for that, or another distqueue"
             case ProblemKind.CONFLICT:
                 return "uninstall one of them, or switch it off with DISTQUEUE_DISABLE_PLUGINS=NAME"
 

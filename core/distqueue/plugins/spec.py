@@ -8,12 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from distqueue.capabilities import Capabilities
+from distqueue.options import RESERVED
 
 CONTRACT: Final = "1"
 """The version of the contract between distqueue and backends that this distqueue keeps."""
-
-RESERVED_OPTIONS: Final = frozenset({"create", "name", "observers", "plugins", "url"})
-"""Names that no option of a backend may have: those who open a store take them for themselves."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _LOAD = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -74,6 +72,6 @@ def _fault_of_options(options: type[msgspec.Struct]) -> str | None:
     for field in msgspec.structs.fields(options):
         if field.required:
             return f"the option {field.encode_name!r} has no default"
-        if field.encode_name in RESERVED_OPTIONS:
+        if field.encode_name in RESERVED:
             return f"an option cannot be named {field.encode_name!r}: distqueue takes that argument itself"
     return None

@@ -38,7 +38,7 @@ class Claiming(Subject):
 
     @clause("CLAIM-3", "a leased task is not claimed again while its lease runs")
     def test_a_leased_task_is_out_of_reach(self) -> None:
-        self.put(id="it")
+        self.put(task_id="it")
         lease = self.take("it")
         assert self.claim(10) == []
         record = self.record("it")
@@ -47,15 +47,15 @@ class Claiming(Subject):
 
     @clause("CLAIM-4", "a claim names one queue and takes from no other")
     def test_a_claim_takes_from_one_queue(self) -> None:
-        self.put(id="here")
-        self.put(id="there", queue="there")
+        self.put(task_id="here")
+        self.put(task_id="there", queue="there")
         assert self.take_all() == "here"
         assert self.state("here") is TaskState.LEASED
         assert self.record("there", "there").state is TaskState.READY
 
     @clause("CLAIM-5", "a task whose lease ended is delivered again: another attempt, another receipt")
     def test_a_lapsed_lease_gives_the_task_back(self) -> None:
-        self.put(id="it")
+        self.put(task_id="it")
         first = self.take("it", lease=self.moment)
         self.pass_time(self.moment)
         second = self.take("it")
@@ -69,7 +69,9 @@ class Claiming(Subject):
         short, long = self.take("a", lease=100.0), self.take("b", lease=300.0)
         assert 199 < long.until - short.until < 200 + self.patience
 
-    @clause("CLAIM-7", "a claim with the token of an earlier one returns what is still leased of it, and no more")
+    @clause(
+        "CLAIM-7", "a claim with the token of an earlier one returns what is still leased of it, and no more"
+    )
     def test_a_claim_can_be_repeated(self) -> None:
         self.put_all("a b c d")
         command = Claim(queue=self.queue, token=TOKEN, count=3, lease=LONG)
@@ -93,9 +95,13 @@ class Claiming(Subject):
         receipts += [lease.receipt for lease in self.ok(command, Claimed).leases]
         assert len(set(receipts)) == 3
 
-    @clause("COUNT-1", "a release uses up no attempt, but counts as a delivery", needs="attempts_apart_from_deliveries")
+    @clause(
+        "COUNT-1",
+        "a release uses up no attempt, but counts as a delivery",
+        needs="attempts_apart_from_deliveries",
+    )
     def test_a_release_uses_up_no_attempt(self) -> None:
-        self.put(id="it")
+        self.put(task_id="it")
         for deliveries in range(1, 5):
             lease = self.take("it")
             assert (lease.attempt, lease.deliveries) == (1, deliveries)
@@ -103,7 +109,7 @@ class Claiming(Subject):
 
     @clause("COUNT-2", "a delivery is counted before the task is handed out")
     def test_the_record_and_the_lease_agree(self) -> None:
-        self.put(id="it")
+        self.put(task_id="it")
         for _ in range(3):
             lease = self.take("it")
             record = self.record("it")
@@ -115,22 +121,26 @@ class Order(Subject):
     """The order of claims."""
 
     @pytest.mark.parametrize("size", [1, 7, 100])
-    @clause("ORDER-1", "tasks of one priority are claimed in the order in which they were put", needs="ordering")
+    @clause(
+        "ORDER-1", "tasks of one priority are claimed in the order in which they were put", needs="ordering"
+    )
     def test_first_in_first_out(self, size: int) -> None:
         names = [f"t{number}" for number in range(100)]
         self.put_all(" ".join(names[:50]))
         for name in names[50:]:
-            self.put(id=name)
+            self.put(task_id=name)
         claimed = " ".join(ids(self.claim(size)) for _ in range(0, 100, size))
         assert claimed.split() == names
 
-    @clause("ORDER-2", "the highest priority comes first, however long others wait", needs="ordering priorities")
+    @clause(
+        "ORDER-2", "the highest priority comes first, however long others wait", needs="ordering priorities"
+    )
     def test_strict_priority(self) -> None:
         chance = random.Random(1)  # noqa: S311 - an order, not a secret
         priorities = list(range(32)) * 3
         chance.shuffle(priorities)
         for number, priority in enumerate(priorities):
-            self.put(id=f"t{number}", priority=priority)
+            self.put(task_id=f"t{number}", priority=priority)
         claimed = [int(each.task_id[1:]) for _ in range(12) for each in self.claim(8)]
         assert claimed == sorted(range(96), key=lambda number: (-priorities[number], number))
 
@@ -140,7 +150,7 @@ class Order(Subject):
         self.claim(2, lease=self.moment)
         self.take("c")
         self.pass_time(self.moment)
-        self.put(id="e")
+        self.put(task_id="e")
         assert self.take_all() == "a b d e"
 
     @clause("ORDER-4", "a release puts the task back where it was", needs="ordering")
@@ -152,10 +162,10 @@ class Order(Subject):
 
     @clause("ORDER-5", "a priority counts for a task that comes back as well", needs="ordering priorities")
     def test_a_released_task_keeps_its_priority(self) -> None:
-        self.put(id="low", priority=1)
-        self.put(id="high", priority=9)
+        self.put(task_id="low", priority=1)
+        self.put(task_id="high", priority=9)
         lease = self.take("high")
-        self.put(id="middle", priority=5)
+        self.put(task_id="middle", priority=5)
         self.release(lease)
         assert self.take_all() == "high middle low"
 
@@ -166,4 +176,4 @@ class Order(Subject):
         for number in range(20):
             order += self.take_all(1).split()
             self.put_all(f"n{number} m{number}")
-        assert order == "a b c".split() + [f"{x}{n}" for n in range(9) for x in "nm"][:17]
+        assert order == ["a", "b", "c", *[f"{x}{n}" for n in range(9) for x in "nm"][:17]]

@@ -18,7 +18,7 @@ type Bring = Callable[[Subject], None]
 
 
 def ready(test: Subject) -> None:
-    test.put("data", id="it")
+    test.put("data", task_id="it")
 
 
 def leased(test: Subject) -> None:
@@ -62,7 +62,7 @@ class Dedup(Subject):
     def test_a_task_that_exists_is_not_stored_again(self, bring: Bring) -> None:
         bring(self)
         before = self.record("it")
-        assert self.ok(self.make("data", id="it"), Stored) == Stored(task_id="it", duplicate=True)
+        assert self.ok(self.make("data", task_id="it"), Stored) == Stored(task_id="it", duplicate=True)
         assert self.record("it") == before
         assert self.take_all() == ("it" if bring is ready else "")
 
@@ -71,14 +71,16 @@ class Dedup(Subject):
     def test_another_payload_for_a_task_that_exists_is_refused(self, bring: Bring) -> None:
         bring(self)
         before = self.record("it")
-        self.refuse(self.make("other data", id="it"), PayloadMismatch)
+        self.refuse(self.make("other data", task_id="it"), PayloadMismatch)
         assert self.record("it") == before
 
     @pytest.mark.parametrize("bring", GONE, ids=name_of)
-    @clause("DEDUP-3", "the id of a task that is gone is remembered: acked, cancelled or purged", needs="dedup")
+    @clause(
+        "DEDUP-3", "the id of a task that is gone is remembered: acked, cancelled or purged", needs="dedup"
+    )
     def test_a_task_that_is_gone_is_not_stored_again(self, bring: Bring) -> None:
         bring(self)
-        assert self.ok(self.make("data", id="it"), Stored) == Stored(task_id="it", duplicate=True)
+        assert self.ok(self.make("data", task_id="it"), Stored) == Stored(task_id="it", duplicate=True)
         assert self.find("it") is None
         assert self.claim() == []
 
@@ -86,19 +88,19 @@ class Dedup(Subject):
     @clause("DEDUP-4", "another payload under the id of a task that is gone is refused", needs="dedup")
     def test_another_payload_for_a_task_that_is_gone_is_refused(self, bring: Bring) -> None:
         bring(self)
-        self.refuse(self.make("other data", id="it"), PayloadMismatch)
+        self.refuse(self.make("other data", task_id="it"), PayloadMismatch)
         assert self.find("it") is None
 
     @clause("DEDUP-5", "the same id in another queue is another task")
     def test_queues_remember_apart(self) -> None:
         acked(self)
-        self.put("other data", id="it", queue="elsewhere")
+        self.put("other data", task_id="it", queue="elsewhere")
         assert value(bytes(self.record("it", "elsewhere").data)) == "other data"
 
     @clause("DEDUP-6", "of two puts with one id in one call the first stores and the second is a duplicate")
     def test_one_call_with_one_id_twice_stores_one_task(self) -> None:
-        put = self.make("data", id="it")
-        first, second, third = self.broker.apply([put, put, self.make("other", id="it")])
+        put = self.make("data", task_id="it")
+        first, second, third = self.broker.apply([put, put, self.make("other", task_id="it")])
         assert not expect(first, Stored).duplicate
         assert expect(second, Stored).duplicate
         expect(third, PayloadMismatch)
@@ -106,23 +108,23 @@ class Dedup(Subject):
 
     @clause("DEDUP-7", "a duplicate changes nothing, even with other options")
     def test_the_options_of_the_first_put_stand(self) -> None:
-        self.put("data", id="it", max_attempts=3)
+        self.put("data", task_id="it", max_attempts=3)
         before = self.record("it")
-        assert self.ok(self.make("data", id="it", max_attempts=9), Stored).duplicate
+        assert self.ok(self.make("data", task_id="it", max_attempts=9), Stored).duplicate
         assert self.record("it") == before
 
     @clause("DEDUP-8", "the id of a scheduled task is taken", needs="delay")
     def test_a_scheduled_task_is_not_stored_again(self) -> None:
-        self.put("data", id="it", delay=LONG)
-        assert self.ok(self.make("data", id="it"), Stored).duplicate
+        self.put("data", task_id="it", delay=LONG)
+        assert self.ok(self.make("data", task_id="it"), Stored).duplicate
         assert self.state("it") is TaskState.SCHEDULED
 
     @clause("DEDUP-9", "the id of an expired task is remembered", needs="expiry dedup")
     def test_an_expired_task_is_not_stored_again(self) -> None:
-        self.put("data", id="it", expires_in=self.moment)
+        self.put("data", task_id="it", expires_in=self.moment)
         self.pass_time(self.moment)
         assert self.claim() == []
-        assert self.ok(self.make("data", id="it"), Stored).duplicate
+        assert self.ok(self.make("data", task_id="it"), Stored).duplicate
         assert self.claim() == []
 
     @clause("DEDUP-10", "an id is free again when the declared window is over", needs="dedup")
@@ -132,7 +134,7 @@ class Dedup(Subject):
         assert self.capabilities.dedup_window == self.moment
         acked(self)
         self.pass_time(self.moment)
-        self.put("other data", id="it")
+        self.put("other data", task_id="it")
         assert value(self.take("it").data) == "other data"
 
     @clause("DEDUP-11", "at least the declared number of ids is remembered, the newest ones", needs="dedup")
@@ -144,9 +146,13 @@ class Dedup(Subject):
         for lease in self.claim(5):
             self.ack(lease)
         for name in ("c", "d", "e"):
-            assert self.ok(self.make(id=name), Stored).duplicate
+            assert self.ok(self.make(task_id=name), Stored).duplicate
 
-    @clause("DEDUP-12", "what is remembered can be listed: id, payload checksum and how the task ended", needs="dedup browse")
+    @clause(
+        "DEDUP-12",
+        "what is remembered can be listed: id, payload checksum and how the task ended",
+        needs="dedup browse",
+    )
     def test_the_memory_can_be_listed(self) -> None:
         self.put_all("a b c live")
         receipt = self.take("a").receipt
@@ -155,7 +161,11 @@ class Dedup(Subject):
         self.reject(self.take("c"))
         assert self.ok(Purge(queue=self.queue, states=(TaskState.DEAD,)), Purged).count == 1
         found = {task.task_id: task for task in self.remembered(limit=2)}
-        assert {name: task.settled for name, task in found.items()} == {"a": "ack", "b": "cancel", "c": "purge"}
+        assert {name: task.settled for name, task in found.items()} == {
+            "a": "ack",
+            "b": "cancel",
+            "c": "purge",
+        }
         assert found["a"].receipt == receipt
         assert found["a"].checksum == found["b"].checksum
         assert self.stats().remembered == 3

@@ -79,7 +79,7 @@ class Payloads(Subject):
     @pytest.mark.parametrize("data", PAYLOADS, ids=lambda data: repr(data)[:20])
     @clause("PAYLOAD-1", "every JSON value comes back equal, with its types, when claimed and when found")
     def test_a_value_comes_back_equal(self, data: object) -> None:
-        self.put(data, id="it")
+        self.put(data, task_id="it")
         for found in (value(bytes(self.record("it").data)), value(self.take().data)):
             assert found == data
             assert repr(found) == repr(data)
@@ -101,7 +101,7 @@ class Payloads(Subject):
 
     @clause("PAYLOAD-4", "many values in one batch come back each with its own task")
     def test_values_do_not_get_mixed_up(self) -> None:
-        self.broker.apply([self.make(data, id=f"t{number}") for number, data in enumerate(PAYLOADS)])
+        self.broker.apply([self.make(data, task_id=f"t{number}") for number, data in enumerate(PAYLOADS)])
         leases = self.claim(len(PAYLOADS))
         assert {lease.task_id: repr(value(lease.data)) for lease in leases} == {
             f"t{number}": repr(data) for number, data in enumerate(PAYLOADS)

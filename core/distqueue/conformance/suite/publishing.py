@@ -15,7 +15,9 @@ class Publishing(Subject):
 
     @clause("PUT-1", "a put is answered with the task's id and makes it ready")
     def test_a_put_stores_a_ready_task(self) -> None:
-        assert self.ok(self.make({"n": 1}, id="first"), Stored) == Stored(task_id="first", duplicate=False)
+        assert self.ok(self.make({"n": 1}, task_id="first"), Stored) == Stored(
+            task_id="first", duplicate=False
+        )
         record = self.record("first")
         assert (record.state, record.attempt, record.deliveries) == (TaskState.READY, 1, 0)
         assert value(bytes(record.data)) == {"n": 1}
@@ -23,7 +25,7 @@ class Publishing(Subject):
     @clause("PUT-2", "a task keeps everything that it was put with")
     def test_a_task_keeps_its_options(self) -> None:
         headers = {"trace": "00-ab-cd", "lang": "ελληνικά", "": "empty name"}
-        self.put("data", id="all", max_attempts=7, publisher_id="shop 3", headers=headers)
+        self.put("data", task_id="all", max_attempts=7, publisher_id="shop 3", headers=headers)
         record = self.record("all")
         assert (record.queue, record.max_attempts, record.publisher_id) == (self.queue, 7, "shop 3")
         assert record.headers == headers
@@ -31,7 +33,7 @@ class Publishing(Subject):
 
     @clause("PUT-3", "a delivery carries the task's data and everything that its consumer may need")
     def test_a_delivery_carries_the_task(self) -> None:
-        self.put([1, 2], id="all", max_attempts=None, publisher_id="p", headers={"a": "b"})
+        self.put([1, 2], task_id="all", max_attempts=None, publisher_id="p", headers={"a": "b"})
         lease = self.take()
         assert value(lease.data) == [1, 2]
         assert (lease.task_id, lease.attempt, lease.deliveries, lease.priority) == ("all", 1, 1, 0)
@@ -40,7 +42,9 @@ class Publishing(Subject):
 
     @clause("PUT-4", "one call may hold puts for several queues; each queue gets its own")
     def test_queues_are_apart(self) -> None:
-        puts = [self.make(id=name, queue=queue) for name, queue in (("a", "one"), ("b", "two"), ("c", "one"))]
+        puts = [
+            self.make(task_id=name, queue=queue) for name, queue in (("a", "one"), ("b", "two"), ("c", "one"))
+        ]
         outcomes = self.broker.apply(puts)
         assert [expect(outcome, Stored).task_id for outcome in outcomes] == ["a", "b", "c"]
         assert ids(self.claim(9, queue="one")) == "a c"
@@ -53,16 +57,16 @@ class Publishing(Subject):
     @clause("PUT-6", "a bad task in the middle of a batch is refused alone, and its neighbours are stored")
     def test_a_bad_task_does_not_hurt_its_neighbours(self) -> None:
         bad: list[Put] = [
-            self.make(id="two words"),
-            self.make(id="attempts", max_attempts=0),
+            self.make(task_id="two words"),
+            self.make(task_id="attempts", max_attempts=0),
             Put(queue=self.queue, task_id="half", data=b'{"half": '),
             Put(queue="No Queue", task_id="queue", data=b"1"),
             Put(queue=self.queue, task_id="huge", data=b'"' + b"x" * self.capabilities.max_payload + b'"'),
         ]
         batch: list[Put] = []
         for number, put in enumerate(bad):
-            batch += [self.make(id=f"good{number}"), put]
-        outcomes = self.broker.apply([*batch, self.make(id="last")])
+            batch += [self.make(task_id=f"good{number}"), put]
+        outcomes = self.broker.apply([*batch, self.make(task_id="last")])
         assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True] * len(bad) + [False]
         assert self.take_all() == "good0 good1 good2 good3 good4 last"
         assert self.stats().ready == 0
@@ -70,14 +74,14 @@ class Publishing(Subject):
     @clause("PUT-7", "a refused command of another kind does not hurt its neighbours either")
     def test_a_bad_claim_does_not_hurt_its_neighbours(self) -> None:
         bad = Claim(queue=self.queue, token="t", count=0)  # noqa: S106 - no password
-        outcomes = self.broker.apply([self.make(id="a"), bad, self.make(id="b")])
+        outcomes = self.broker.apply([self.make(task_id="a"), bad, self.make(task_id="b")])
         expect(outcomes[1], InvalidTask)
         assert self.take_all() == "a b"
 
     @clause("PUT-8", "the commands of one call on one queue are carried out in list order")
     def test_a_call_is_carried_out_in_order(self) -> None:
         claim = Claim(queue=self.queue, token="t", count=5, lease=LONG)  # noqa: S106 - no password
-        calls: list[Command] = [claim, self.make(id="a"), claim, self.make(id="b"), claim]
+        calls: list[Command] = [claim, self.make(task_id="a"), claim, self.make(task_id="b"), claim]
         first, _, second, _, third = self.broker.apply(calls)
         leases: list[list[Lease]] = [expect(each, Claimed).leases for each in (first, second, third)]
         assert [ids(each) for each in leases] == ["", "a", "b"]

@@ -6,22 +6,33 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import ClassVar, TypedDict, Unpack
 
-import orjson
 import pytest
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Ack, Browse, Cancel, Claim, Command, Find, Put, Reject, Release, Remembered, Stats
+from distqueue.commands import (
+    Ack,
+    Browse,
+    Cancel,
+    Claim,
+    Command,
+    Find,
+    Put,
+    Reject,
+    Release,
+    Remembered,
+    Stats,
+)
 from distqueue.conformance.clauses import DECLARED
 from distqueue.conformance.processes import OtherProcess
 from distqueue.errors import Refused
 from distqueue.ids import new_task_id, new_token
 from distqueue.opening import open_broker
-from distqueue.payload import encode
+from distqueue.payload import decode, encode
 from distqueue.results import (
     Browsed,
     Claimed,
@@ -82,8 +93,14 @@ class Subject:
 
     @pytest.fixture(autouse=True)
     def _open_the_store(self, tmp_path: Path) -> Iterator[None]:
+        with self.opened_in(tmp_path):
+            yield
+
+    @contextmanager
+    def opened_in(self, directory: Path) -> Iterator[None]:
+        """Open a fresh store for one test; afterwards everything that the test opened is closed."""
         assert "{tmp}" in self.url or "{name}" in self.url, "url needs {tmp} or {name}: a fresh store a test"
-        self._directory = tmp_path
+        self._directory = directory
         self._opened: list[Broker] = []
         with ExitStack() as self.cleanup:
             self.store = self.fresh_url()
@@ -145,23 +162,33 @@ class Subject:
         return expect(self.do(command), kind)
 
     def make(
-        self, data: object = None, *, id: str | None = None, queue: str | None = None, **options: Unpack[PutOptions]
-    ) -> Put:  # fmt: skip
+        self,
+        data: object = None,
+        *,
+        task_id: str | None = None,
+        queue: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> Put:
         """Make a put, with an id of its own if none is given."""
-        task_id = new_task_id() if id is None else id
-        return Put(queue=queue or self.queue, task_id=task_id, data=encode(data), **options)
+        name = new_task_id() if task_id is None else task_id
+        return Put(queue=queue or self.queue, task_id=name, data=encode(data), **options)
 
     def put(
-        self, data: object = None, *, id: str | None = None, queue: str | None = None, **options: Unpack[PutOptions]
-    ) -> str:  # fmt: skip
+        self,
+        data: object = None,
+        *,
+        task_id: str | None = None,
+        queue: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> str:
         """Store a new task and return its id."""
-        stored = self.ok(self.make(data, id=id, queue=queue, **options), Stored)
+        stored = self.ok(self.make(data, task_id=task_id, queue=queue, **options), Stored)
         assert not stored.duplicate
         return stored.task_id
 
     def put_all(self, ids: str, **options: Unpack[PutOptions]) -> None:
         """Store a task for each of the ids, which are separated by spaces, in one call."""
-        for outcome in self.broker.apply([self.make(id=each, **options) for each in ids.split()]):
+        for outcome in self.broker.apply([self.make(task_id=each, **options) for each in ids.split()]):
             assert not expect(outcome, Stored).duplicate
 
     def claimed(self, count: int = 1, lease: float = LONG, queue: str | None = None) -> Claimed:
@@ -270,7 +297,9 @@ class Subject:
         broker = broker or self.broker
         deadline = time.monotonic() + self.patience
         while True:
-            claimed = expect(broker.apply([Claim(queue=self.queue, token=new_token(), lease=LONG)])[0], Claimed)
+            claimed = expect(
+                broker.apply([Claim(queue=self.queue, token=new_token(), lease=LONG)])[0], Claimed
+            )
             if claimed.leases:
                 return claimed.leases[0]
             broker.wait(self.queue, claimed.seen, deadline - time.monotonic())
@@ -297,7 +326,7 @@ def expect[R](outcome: Outcome, kind: type[R]) -> R:
 
 def value(data: bytes) -> object:
     """Return the value of a payload."""
-    result: object = orjson.loads(data)
+    result: object = decode(data)
     return result
 
 

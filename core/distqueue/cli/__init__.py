@@ -1,0 +1,1 @@
+"""The command ``distqueue``: one file for each group of verbs."""

@@ -1,0 +1,33 @@
+"""From a user's arguments and the configuration to a queue's defaults and the way to open its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from distqueue.broker import Broker
+from distqueue.config import find_settings
+from distqueue.defaults import Defaults
+from distqueue.opening import open_broker
+from distqueue.options import convert_options
+from distqueue.urls import StoreURL
+
+
+def configured(
+    url: str | StoreURL | None, queue: str, options: Mapping[str, object]
+) -> tuple[Defaults, Callable[[], Broker]]:
+    """Return what holds for a queue, and what opens its store. Nothing is opened yet.
+
+    ``options`` that are not a queue's (see :class:`Defaults`) are the backend's.
+
+    Raises:
+        ConfigError: no URL is given anywhere, or a URL, a key or a value is wrong.
+    """
+    settings = find_settings(url, queue)
+    own = {name: getattr(settings, name) for name in Defaults.__struct_fields__}
+    own |= {name: value for name, value in options.items() if name in own}
+    rest = {name: value for name, value in options.items() if name not in own}
+    defaults = convert_options(Defaults, own, owner=f"queue {queue!r}", lax=False)
+    arguments: dict[str, Any] = {"observers": settings.observers, **settings.options, **rest}
+    return defaults, partial(open_broker, settings.url, **arguments)

@@ -1,0 +1,73 @@
+"""Attempts: when they are used up the task is dead, with everything that is known of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from distqueue.commands import Retry
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import Subject, value
+from distqueue.results import Lease, Settled
+from distqueue.task import TaskState
+
+
+class Attempts(Subject):
+    """Attempts."""
+
+    def retry(self, lease: Lease, error: str = "failed") -> Settled:
+        """Fail an attempt, to be tried again at once."""
+        return self.ok(Retry(queue=self.queue, receipt=lease.receipt, delay=0.0, error=error), Settled)
+
+    @pytest.mark.parametrize("most", [1, 2, 5])
+    @clause("DEAD-1", "a task whose attempts are used up by retries is dead, and says so in the answer")
+    def test_retries_use_up_the_attempts(self, most: int) -> None:
+        self.put({"n": 1}, task_id="it", max_attempts=most)
+        for attempt in range(1, most + 1):
+            lease = self.take("it")
+            assert (lease.attempt, lease.max_attempts) == (attempt, most)
+            settled = self.retry(lease, f"failure {attempt}")
+            assert settled.state is (TaskState.READY if attempt < most else TaskState.DEAD)
+        record = self.record("it")
+        assert (record.state, record.error) == (TaskState.DEAD, f"failure {most}")
+        assert (record.attempt, record.deliveries) == (most, most)
+        assert value(bytes(record.data)) == {"n": 1}
+        assert self.claim() == []
+
+    @clause("DEAD-2", "a task whose attempts are used up by lapsed leases is dead")
+    def test_lapsed_leases_use_up_the_attempts(self) -> None:
+        self.put(task_id="it", max_attempts=2)
+        for attempt in (1, 2):
+            assert self.take("it", lease=self.moment).attempt == attempt
+            self.pass_time(self.moment)
+        assert self.claim() == []
+        record = self.record("it")
+        assert (record.state, record.deliveries) == (TaskState.DEAD, 2)
+
+    @clause("DEAD-3", "without a limit a task is never dead by failing")
+    def test_unlimited_attempts(self) -> None:
+        self.put(task_id="it", max_attempts=None)
+        for attempt in range(1, 20):
+            lease = self.take("it")
+            assert (lease.attempt, lease.max_attempts) == (attempt, None)
+            assert self.retry(lease).state is TaskState.READY
+
+    @clause("DEAD-4", "a rejected task is dead at once, whatever attempts it had left")
+    def test_a_reject_needs_no_attempts(self) -> None:
+        self.put(task_id="it", max_attempts=None)
+        self.reject(self.take("it"), "hopeless")
+        record = self.record("it")
+        assert (record.state, record.attempt, record.error) == (TaskState.DEAD, 1, "hopeless")
+
+    @clause("DEAD-5", "releases never make a task dead", needs="attempts_apart_from_deliveries")
+    def test_releases_do_not_kill(self) -> None:
+        self.put(task_id="it", max_attempts=1)
+        for _ in range(10):
+            self.release(self.take("it"))
+        assert self.take("it").attempt == 1
+
+    @clause("DEAD-6", "a retry that ends a task as dead can be repeated")
+    def test_the_last_retry_can_be_repeated(self) -> None:
+        self.put(task_id="it", max_attempts=1)
+        lease = self.take("it")
+        assert self.retry(lease).state is TaskState.DEAD
+        assert self.retry(lease).state is TaskState.DEAD

@@ -1,0 +1,122 @@
+"""Closing, and many threads that use one broker."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from distqueue.commands import Put
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import Subject, expect
+from distqueue.errors import Closed
+from distqueue.payload import encode
+from distqueue.results import Seen, Stored
+
+
+class Closing(Subject):
+    """Closing."""
+
+    @clause("CLOSE-1", "closing twice is the same as once")
+    def test_closing_twice(self) -> None:
+        self.put()
+        self.broker.close()
+        self.broker.close()
+
+    @clause("CLOSE-2", "a closed broker says so, whatever it is asked")
+    def test_a_closed_broker_says_so(self) -> None:
+        self.broker.close()
+        with pytest.raises(Closed):
+            self.broker.apply([self.make()])
+        with pytest.raises(Closed):
+            self.broker.apply([])
+        with pytest.raises(Closed):
+            self.broker.wait(self.queue, Seen(), 0.0)
+
+    @clause("CLOSE-3", "closing one open of a store does not close another")
+    def test_opens_are_closed_apart(self) -> None:
+        other = self.open()
+        self.put(task_id="it")
+        self.broker.close()
+        self.broker = other
+        if self.state("it") is not None:
+            self.take("it")
+        self.put(task_id="next")
+
+    @clause("CLOSE-4", "what is in flight while a broker is closed is answered, or refused as closed")
+    def test_a_close_answers_what_is_in_flight(self) -> None:
+        begun = threading.Barrier(3)
+
+        def publish(name: str) -> int:
+            begun.wait(self.patience)
+            for number in range(100_000):
+                try:
+                    outcomes = self.broker.apply([self.make(task_id=f"{name}{number}")])
+                except Closed:
+                    return number
+                expect(outcomes[0], Stored)
+            return 0
+
+        publishers = [self.in_thread(lambda name=name: publish(name)) for name in "ab"]  # type: ignore[misc]
+        begun.wait(self.patience)
+        self.until(lambda: self.find("a5") and self.find("b5"), "both publishers to publish")
+        self.broker.close()
+        counts = [publisher.result(self.patience) for publisher in publishers]
+        assert min(counts) > 5
+        if not self.lacks("durability"):
+            self.broker = self.open()
+            for name, count in zip("ab", counts):
+                assert self.find(f"{name}{count - 1}") is not None
+                assert self.find(f"{name}{count}") is None
+
+
+class Threads(Subject):
+    """Many threads that use one broker."""
+
+    @clause(
+        "THREAD-1",
+        "each of many threads gets the answers to its own commands, and nothing is lost or doubled",
+    )
+    def test_threads_share_a_broker(self) -> None:
+        def publish(name: str) -> None:
+            for number in range(50):
+                put = Put(queue=self.queue, task_id=f"{name}.{number}", data=encode(name))
+                assert expect(self.broker.apply([put])[0], Stored).task_id == put.task_id
+
+        def consume() -> list[str]:
+            mine: list[str] = []
+            while len(mine) < 100:
+                lease = self.claim_soon()
+                assert lease.data == encode(lease.task_id.split(".")[0])
+                self.ack(lease)
+                mine.append(lease.task_id)
+            return mine
+
+        consumers = [self.in_thread(consume) for _ in range(2)]
+        publishers = [self.in_thread(lambda name=name: publish(name)) for name in ("a", "b", "c", "d")]  # type: ignore[misc]
+        for publisher in publishers:
+            publisher.result(self.patience)
+        handled = [task_id for consumer in consumers for task_id in consumer.result(self.patience)]
+        assert len(handled) == len(set(handled)) == 200
+        assert self.stats().ready == self.stats().leased == 0
+        if not self.lacks("durability"):
+            self.reopen()
+            assert self.stats().ready == self.stats().leased == 0
+
+    @clause("THREAD-2", "of many threads that put one task one stores it")
+    def test_one_of_many_threads_stores_a_task(self) -> None:
+        begun = threading.Barrier(4)
+
+        def publish() -> bool:
+            begun.wait(self.patience)
+            return expect(self.broker.apply([self.make(task_id="it")])[0], Stored).duplicate
+
+        for _ in range(5):
+            answers = [each.result(self.patience) for each in [self.in_thread(publish) for _ in range(4)]]
+            assert sorted(answers) == [False, True, True, True]
+            self.take("it")
+            self.do_forget()
+
+    def do_forget(self) -> None:
+        """Go on in another queue, where the id is free."""
+        self.queue += "x"

@@ -1,0 +1,60 @@
+"""Done tasks that are kept for a while."""
+
+from __future__ import annotations
+
+from distqueue.commands import Ack, Release
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, value
+from distqueue.errors import AlreadySettled
+from distqueue.results import Settled, Stored
+from distqueue.task import TaskState
+
+
+class Keeping(Subject):
+    """Done tasks that are kept for a while."""
+
+    @clause("KEEP-1", "a task with keep_done stays findable as done", needs="keep_done")
+    def test_a_done_task_is_kept(self) -> None:
+        self.put({"n": 1}, task_id="it", keep_done=LONG)
+        settled = self.ack(self.take("it"))
+        assert settled.state is TaskState.DONE
+        record = self.record("it")
+        assert (record.state, record.settled, record.keep_done) == (TaskState.DONE, "ack", LONG)
+        assert record.until is not None
+        assert value(bytes(record.data)) == {"n": 1}
+        assert (self.stats().done, self.stats().leased) == (1, 0)
+        assert self.claim() == []
+
+    @clause("KEEP-2", "a kept task is gone when its time is over", needs="keep_done")
+    def test_a_kept_task_goes(self) -> None:
+        self.put(task_id="it", keep_done=self.moment)
+        self.ack(self.take("it"))
+        self.pass_time(self.moment)
+        assert self.claim() == []
+        assert self.find("it") is None
+        assert self.stats().done == 0
+
+    @clause("KEEP-3", "without keep_done a task is gone when it is acked")
+    def test_a_task_is_gone_when_it_is_acked(self) -> None:
+        self.put(task_id="it")
+        self.ack(self.take("it"))
+        assert self.find("it") is None
+        assert self.stats().done == 0
+
+    @clause("KEEP-4", "a kept task's id is taken, and its receipt remembered", needs="keep_done")
+    def test_a_kept_task_is_remembered(self) -> None:
+        self.put(task_id="it", keep_done=LONG)
+        lease = self.take("it")
+        self.ack(lease)
+        assert self.ok(self.make(task_id="it", keep_done=LONG), Stored).duplicate
+        self.ok(Ack(queue=self.queue, receipt=lease.receipt), Settled)
+        self.refuse(Release(queue=self.queue, receipt=lease.receipt), AlreadySettled)
+
+    @clause("KEEP-5", "the id of a kept task is remembered after its time is over", needs="keep_done dedup")
+    def test_the_id_of_a_kept_task_stays_remembered(self) -> None:
+        self.put(task_id="it", keep_done=self.moment)
+        self.ack(self.take("it"))
+        self.pass_time(self.moment)
+        assert self.claim() == []
+        assert self.ok(self.make(task_id="it", keep_done=self.moment), Stored).duplicate
+        assert self.claim() == []

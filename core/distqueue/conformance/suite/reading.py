@@ -1,0 +1,158 @@
+"""Reading: find, browse and the statistics."""
+
+from __future__ import annotations
+
+import pytest
+
+from distqueue.commands import Browse, Stats
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, ids
+from distqueue.results import Browsed, Counted
+from distqueue.task import TaskState
+
+
+class Reading(Subject):
+    """Find, browse and the statistics."""
+
+    def fill_for_reading(self) -> None:
+        """Tasks in every state that needs no capability: one dead, one leased, two ready."""
+        self.put_all("dead leased r1 r2")
+        self.reject(self.take("dead"))
+        self.take("leased")
+
+    @clause("FIND-1", "what is not in the queue is not found")
+    def test_what_is_not_there_is_not_found(self) -> None:
+        self.put(task_id="it", queue="other")
+        assert self.find("it") is None
+        assert self.find("it", "nowhere") is None
+        assert self.record("it", "other").task_id == "it"
+
+    @clause("FIND-2", "looking changes nothing")
+    def test_looking_changes_nothing(self) -> None:
+        self.fill_for_reading()
+        before = [self.record(name) for name in ("dead", "leased", "r1", "r2")]
+        self.stats()
+        assert [self.record(name) for name in ("dead", "leased", "r1", "r2")] == before
+        assert self.take_all() == "r1 r2"
+
+    @pytest.mark.parametrize("limit", [1, 3, 10, 100])
+    @clause(
+        "BROWSE-1", "browse lists every task once, page by page, in the order of publishing", needs="browse"
+    )
+    def test_browse_lists_every_task_once(self, limit: int) -> None:
+        names = [f"t{number}" for number in range(10)]
+        self.put_all(" ".join(names))
+        self.claim(4)
+        tasks = self.browse(limit=limit)
+        assert ids(tasks).split() == names
+        assert [task.number for task in tasks] == sorted(task.number for task in tasks)
+
+    @clause(
+        "BROWSE-2",
+        "a page holds at most as many tasks as asked for, and the last one says that it is",
+        needs="browse",
+    )
+    def test_pages(self) -> None:
+        self.put_all("a b c d e")
+        sizes = []
+        after = None
+        for _ in range(4):
+            page = self.ok(Browse(queue=self.queue, limit=2, after=after), Browsed)
+            sizes.append(len(page.tasks))
+            after = page.next
+            if after is None:
+                break
+        assert after is None
+        assert sizes in ([2, 2, 1], [2, 2, 1, 0])
+
+    @clause("BROWSE-3", "browse gives the same records as find", needs="browse")
+    def test_browse_and_find_agree(self) -> None:
+        self.fill_for_reading()
+        for record in self.browse():
+            assert record == self.record(record.task_id)
+
+    @clause("BROWSE-4", "browse can be limited to some states", needs="browse")
+    def test_browse_by_state(self) -> None:
+        self.fill_for_reading()
+        assert ids(self.browse(TaskState.READY)) == "r1 r2"
+        assert ids(self.browse(TaskState.DEAD, TaskState.LEASED)) == "dead leased"
+        assert self.browse(TaskState.SCHEDULED) == []
+        assert self.browse(queue="nowhere") == []
+
+    @pytest.mark.parametrize("limit", [1, 4, 100])
+    @clause(
+        "BROWSE-5",
+        "the line begins with the tasks that would be claimed now, in that order",
+        needs="browse ordering priorities",
+    )
+    def test_the_line_is_the_order_of_claims(self, limit: int) -> None:
+        for number in range(12):
+            self.put(task_id=f"t{number}", priority=number % 3)
+        for lease in self.claim(5)[1::2]:
+            self.release(lease)
+        command = Browse(queue=self.queue, states=(TaskState.READY,), order="line", limit=limit)
+        page = self.ok(command, Browsed).tasks
+        assert ids(page) == ids(self.claim(limit))
+
+    @clause(
+        "BROWSE-6",
+        "tasks that go between two pages do not make others appear twice or be left out",
+        needs="browse",
+    )
+    def test_pages_of_a_queue_in_use(self) -> None:
+        self.put_all("a b c d e f")
+        page = self.ok(Browse(queue=self.queue, limit=3), Browsed)
+        assert ids(page.tasks) == "a b c"
+        for name in ("a", "c", "d"):
+            self.cancel(name)
+        self.put(task_id="g")
+        page = self.ok(Browse(queue=self.queue, limit=10, after=page.next), Browsed)
+        assert ids(page.tasks) == "e f g"
+
+    @clause("STATS-1", "the statistics count the tasks of a queue by state")
+    def test_tasks_are_counted_by_state(self) -> None:
+        self.fill_for_reading()
+        self.put(task_id="other", queue="other")
+        stats = self.stats()
+        assert (stats.ready, stats.leased, stats.dead, stats.done, stats.scheduled) == (2, 1, 1, 0, 0)
+        assert self.stats("other").ready == 1
+
+    @clause("STATS-2", "scheduled and kept tasks are counted", needs="delay keep_done")
+    def test_scheduled_and_kept_tasks_are_counted(self) -> None:
+        self.put(task_id="done", keep_done=LONG)
+        self.ack(self.take("done"))
+        self.put(task_id="scheduled", delay=LONG)
+        stats = self.stats()
+        assert (stats.done, stats.scheduled, stats.ready) == (1, 1, 0)
+
+    @clause("STATS-3", "the statistics of '*' are those of every queue")
+    def test_every_queue_is_counted(self) -> None:
+        assert self.ok(Stats(queue="*"), Counted).queues == []
+        for name, count in (("b", 2), ("a", 1), ("c", 3)):
+            for _ in range(count):
+                self.put(queue=name)
+        counted = self.ok(Stats(queue="*"), Counted).queues
+        assert {each.queue: each.ready for each in counted} == {"a": 1, "b": 2, "c": 3}
+
+    @clause("STATS-4", "the statistics tell since when the oldest ready task waits")
+    def test_the_oldest_ready_task(self) -> None:
+        assert self.stats().oldest_ready_at is None
+        self.put_all("a b")
+        first = self.record("a").put_at
+        assert self.stats().oldest_ready_at == pytest.approx(first, abs=1)
+        self.claim(2)
+        assert self.stats().oldest_ready_at is None
+
+    @clause("STATS-5", "the counts agree with the tasks after many different steps", needs="browse delay")
+    def test_counts_and_tasks_agree(self) -> None:
+        for round_ in range(5):
+            self.put_all(" ".join(f"r{round_}t{number}" for number in range(8)))
+            self.put(task_id=f"s{round_}", delay=LONG)
+            leases = self.claim(6)
+            self.ack(leases[0])
+            self.reject(leases[1])
+            self.release(leases[2])
+            self.cancel(leases[3].task_id)
+        stats = self.stats()
+        for state in TaskState:
+            assert getattr(stats, state.value) == len(self.browse(state))

@@ -1,0 +1,199 @@
+"""Durability: after closing and opening a store everything is as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from distqueue.commands import Ack, Cancel, Claim, Extend, Pause, Release
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
+from distqueue.errors import AlreadySettled, LeaseLost, StoreMissing, TaskGone, UniqueTaken
+from distqueue.results import Claimed, Lease, Removed, Settled, Stored
+from distqueue.task import TaskState
+
+
+class Reopening(Subject):
+    """Durability."""
+
+    def fill_for_reopening(self) -> Lease:
+        """Bring tasks into every state and return the lease of the one that is out."""
+        self.put_all("acked dead cancelled out back r1 r2")
+        self.ack(self.take("acked"))
+        self.reject(self.take("dead"), "no ä good\n")
+        self.cancel("cancelled")
+        out = self.take("out")
+        self.release(self.take("back"))
+        if not self.lacks("delay"):
+            self.put(task_id="later", delay=LONG)
+        if not self.lacks("keep_done"):
+            self.put(task_id="done", keep_done=LONG, queue="other")
+            self.broker.apply([Ack(queue="other", receipt=self.claim(queue="other")[0].receipt)])
+        if not self.lacks("groups"):
+            self.put_all("g1 g2", group="g")
+        self.put([1, "ä"], task_id="rich", max_attempts=None, headers={"h": "v"}, publisher_id="p")
+        return out
+
+    @clause("REOPEN-1", "every task, its place, counts and times are as before", needs="durability browse")
+    def test_everything_is_as_before(self) -> None:
+        self.fill_for_reopening()
+
+        def everything() -> object:
+            return [
+                (self.browse(queue=name), self.browse(order="line", queue=name), self.stats(name))
+                for name in (self.queue, "other")
+            ]
+
+        before = everything()
+        for _ in range(2):
+            self.reopen()
+            assert everything() == before
+
+    @clause("REOPEN-2", "the order of claims goes on where it was", needs="durability ordering")
+    def test_the_order_goes_on(self) -> None:
+        self.put_all("a b c d")
+        self.release(self.claim(2)[1])
+        self.reopen()
+        self.put(task_id="e")
+        assert self.take_all() == "b c d e"
+
+    @clause(
+        "REOPEN-3",
+        "a running lease goes on: its receipt settles, and nobody else gets the task",
+        needs="durability",
+    )
+    def test_a_lease_goes_on(self) -> None:
+        self.put_all("a b")
+        first, second = self.claim(2)
+        self.reopen()
+        assert self.claim() == []
+        self.ok(Extend(queue=self.queue, receipt=first.receipt, lease=LONG), Settled)
+        self.ack(first)
+        self.release(second)
+        self.reopen()
+        assert self.find("a") is None
+        lease = self.take("b")
+        assert lease.deliveries == 2
+        assert lease.attempt == (2 if self.lacks("attempts_apart_from_deliveries") else 1)
+
+    @clause(
+        "REOPEN-4", "a lease that ended while the store was closed gives its task back", needs="durability"
+    )
+    def test_a_lease_that_ended_meanwhile(self) -> None:
+        self.put_all("a b")
+        lease = self.take("a", lease=self.moment)
+        self.broker.close()
+        self.pass_time(self.moment)
+        self.broker = self.open()
+        if not self.lacks("fenced_receipts"):
+            self.refuse(Ack(queue=self.queue, receipt=lease.receipt), LeaseLost)
+        again = self.claim(2)
+        assert {each.task_id: each.attempt for each in again} == {"a": 2, "b": 1}
+
+    @clause(
+        "REOPEN-5",
+        "ids of tasks that are there and of tasks that are gone are known",
+        needs="durability dedup",
+    )
+    def test_ids_are_known(self) -> None:
+        self.fill_for_reopening()
+        self.reopen()
+        for name in ("acked", "cancelled", "dead", "out", "r1"):
+            assert self.ok(self.make(task_id=name), Stored).duplicate, name
+
+    @clause(
+        "REOPEN-6", "what was settled is known: the same verb is ok, another one is not", needs="durability"
+    )
+    def test_settling_is_remembered(self) -> None:
+        self.put_all("a b c")
+        acked, released, cancelled = self.claim(3)
+        self.ack(acked)
+        self.release(released)
+        self.cancel(cancelled.task_id)
+        self.reopen()
+        self.release(released)
+        if not self.lacks("dedup"):
+            self.ack(acked)
+            self.refuse(Release(queue=self.queue, receipt=acked.receipt), AlreadySettled)
+            self.refuse(Ack(queue=self.queue, receipt=cancelled.receipt), TaskGone)
+        self.refuse(Ack(queue=self.queue, receipt=released.receipt), AlreadySettled)
+
+    @clause("REOPEN-7", "a paused queue stays paused", needs="durability pause")
+    def test_a_pause_stays(self) -> None:
+        self.put(task_id="it")
+        self.do(Pause(queue=self.queue))
+        self.reopen()
+        assert self.stats().paused
+        assert self.claim() == []
+
+    @clause("REOPEN-8", "a group stays blocked by its head, in order", needs="durability groups")
+    def test_a_group_stays_blocked(self) -> None:
+        self.put_all("g1 g2 g3", group="g")
+        lease = self.take("g1")
+        self.reopen()
+        assert self.claim(10) == []
+        self.ack(lease)
+        assert ids(self.claim(10)) == "g2"
+
+    @clause("REOPEN-9", "a unique key stays taken", needs="durability unique")
+    def test_a_key_stays_taken(self) -> None:
+        self.put(task_id="first", unique="key")
+        self.reopen()
+        assert self.refuse(self.make(unique="key"), UniqueTaken).task_id == "first"
+
+    @clause(
+        "REOPEN-10", "a task that became due while the store was closed is claimed", needs="durability delay"
+    )
+    def test_a_task_that_became_due_meanwhile(self) -> None:
+        self.put(task_id="late", delay=self.moment)
+        self.put(task_id="a")
+        self.broker.close()
+        self.pass_time(self.moment)
+        self.broker = self.open()
+        assert sorted(self.take_all().split()) == ["a", "late"]
+
+    @clause("REOPEN-11", "attempts and deliveries are counted on", needs="durability")
+    def test_counts_go_on(self) -> None:
+        self.put(task_id="it", max_attempts=3)
+        for attempt in (1, 2, 3):
+            assert self.take("it", lease=self.moment).attempt == attempt
+            self.reopen()
+            self.pass_time(self.moment)
+        assert self.claim() == []
+        assert self.state("it") is TaskState.DEAD
+
+    @clause("REOPEN-12", "a store that does not exist is not made unless asked for", needs="durability")
+    def test_a_missing_store_is_not_made(self) -> None:
+        url = self.fresh_url()
+        for _ in range(2):
+            with pytest.raises(StoreMissing):
+                self.open(url, create=False)
+        self.broker.close()
+        self.broker = self.open(create=False)
+        self.put(task_id="it")
+
+    @clause(
+        "REOPEN-14",
+        "a task that was put, claimed and removed in one call is read back as it was",
+        needs="durability",
+    )
+    def test_steps_of_one_call(self) -> None:
+        claim = Claim(queue=self.queue, token="t", lease=LONG)  # noqa: S106 - no password
+        (_, claimed), (_, removed) = (
+            self.broker.apply([self.make(task_id="out"), claim]),
+            self.broker.apply([self.make(task_id="gone"), Cancel(queue=self.queue, task_id="gone")]),
+        )
+        expect(removed, Removed)
+        (lease,) = expect(claimed, Claimed).leases
+        before = self.record("out")
+        self.reopen()
+        assert self.record("out") == before
+        assert self.find("gone") is None
+        self.ack(lease)
+
+    @clause("REOPEN-13", "many opens in a row lose nothing", needs="durability")
+    def test_many_opens(self) -> None:
+        for number in range(20):
+            self.put(number, task_id=f"t{number}")
+            self.broker.apply([Cancel(queue=self.queue, task_id=f"t{number - 3}")])
+            self.reopen()
+        assert sorted(self.take_all().split()) == ["t17", "t18", "t19"]

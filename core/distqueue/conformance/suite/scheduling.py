@@ -1,0 +1,110 @@
+"""Scheduling: tasks that are due later."""
+
+from __future__ import annotations
+
+from distqueue.commands import Retry
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, ids
+from distqueue.results import Settled
+from distqueue.task import TaskState
+
+
+class Scheduling(Subject):
+    """Scheduling."""
+
+    @clause("DELAY-1", "a delayed task is scheduled, and not claimed before it is due", needs="delay")
+    def test_a_delayed_task_waits(self) -> None:
+        self.put(task_id="it", delay=LONG)
+        assert self.claim() == []
+        record = self.record("it")
+        assert record.state is TaskState.SCHEDULED
+        assert record.until is not None
+        assert LONG - 1 < record.until - record.put_at < LONG + 1
+
+    @clause("DELAY-2", "a delayed task is claimed once it is due, and not earlier", needs="delay")
+    def test_a_delayed_task_comes_when_it_is_due(self) -> None:
+        self.put(task_id="it", delay=self.moment)
+        record = self.record("it")
+        lease = self.until(lambda: next(iter(self.claim(lease=LONG)), None), "the task to be due")
+        assert lease.task_id == "it"
+        assert record.until is not None
+        assert lease.until - LONG >= record.until - 0.001
+        assert (lease.attempt, lease.deliveries) == (1, 1)
+
+    @clause("DELAY-3", "a task may be due at a moment", needs="delay")
+    def test_a_task_may_be_due_at_a_moment(self) -> None:
+        self.put(task_id="now")
+        due = self.record("now").put_at + LONG
+        self.put(task_id="it", due=due)
+        record = self.record("it")
+        assert (record.state, record.until) == (TaskState.SCHEDULED, due)
+        assert self.take_all() == "now"
+
+    @clause(
+        "DELAY-4", "a task that was due in the past, or has no delay, is claimable at once", needs="delay"
+    )
+    def test_a_past_due_time_is_now(self) -> None:
+        for name, due in (("a", 0.0), ("b", -1e9), ("c", self.record(self.put()).put_at - 1)):
+            self.put(task_id=name, due=due)
+        self.put(task_id="d", delay=0.0)
+        assert sorted(self.take_all().split())[-4:] == ["a", "b", "c", "d"]
+
+    @clause("DELAY-5", "due tasks come behind what is ready", needs="delay ordering")
+    def test_due_tasks_come_behind_what_is_ready(self) -> None:
+        self.put(task_id="late", delay=self.moment)
+        self.put_all("a b")
+        self.pass_time(self.moment)
+        assert self.take_all() == "a b late"
+
+    @clause(
+        "DELAY-6", "due tasks are in the order of their due times, then of their puts", needs="delay ordering"
+    )
+    def test_due_tasks_are_in_the_order_of_their_due_times(self) -> None:
+        self.put(task_id="base")
+        now = self.record("base").put_at
+        for name, after in (("d", 3), ("b", 2), ("a", 1), ("c", 2), ("e", 3)):
+            self.put(task_id=name, due=now + self.moment * (1 + after / 10))
+        self.pass_time(self.moment * 2)
+        assert self.take_all() == "base a b c d e"
+
+    @clause("DELAY-7", "priority goes before due time", needs="delay ordering priorities")
+    def test_priority_goes_before_due_time(self) -> None:
+        self.put(task_id="soon", delay=self.moment)
+        self.put(task_id="later", delay=self.moment * 1.5, priority=9)
+        self.put(task_id="ready", priority=1)
+        self.pass_time(self.moment * 1.5)
+        assert self.take_all() == "later ready soon"
+
+    @clause("DELAY-8", "a delayed retry comes at the end of the line", needs="delay ordering")
+    def test_a_delayed_retry_comes_at_the_end(self) -> None:
+        self.put_all("a b c")
+        receipt = self.take("a").receipt
+        self.ok(Retry(queue=self.queue, receipt=receipt, delay=self.moment), Settled)
+        self.pass_time(self.moment)
+        assert ids(self.claim(2)) == "b c"
+        assert self.take("a").attempt == 2
+
+    @clause(
+        "DELAY-9", "a scheduled task has no place in line, and does not hold the others up", needs="delay"
+    )
+    def test_a_scheduled_task_holds_nobody_up(self) -> None:
+        self.put(task_id="first", delay=LONG)
+        self.put(task_id="second")
+        assert self.record("first").place is None
+        assert self.take_all() == "second"
+        self.ack_nothing_of("first")
+
+    def ack_nothing_of(self, task_id: str) -> None:
+        """The task is scheduled, and was never out."""
+        record = self.record(task_id)
+        assert (record.state, record.deliveries) == (TaskState.SCHEDULED, 0)
+
+    @clause("DELAY-10", "a queue tells when its next task is due", needs="delay")
+    def test_the_next_due_time_is_told(self) -> None:
+        for hours in (3, 1, 2):
+            self.put(task_id=f"h{hours}", delay=hours * LONG)
+        due = self.record("h1").until
+        assert self.stats().next_due_at == due
+        assert (self.stats().scheduled, self.stats().ready) == (3, 0)
+        wake_at = self.claimed().seen.wake_at
+        assert wake_at is None or due is None or wake_at <= due + 0.001

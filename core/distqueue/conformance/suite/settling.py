@@ -1,0 +1,347 @@
+"""Settling: each verb once, each verb twice, and every receipt that must not work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from distqueue.commands import Ack, Cancel, Extend, Purge, Reject, Release, Retry, Settle
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import LONG, Subject, ids, value
+from distqueue.errors import AlreadySettled, LeaseLost, SettleRefused, TaskGone
+from distqueue.results import Lease, Settled
+from distqueue.retry import Backoff
+from distqueue.task import TaskState
+
+type Verb = Callable[[str, str], Settle]
+"""Makes a settling command of a queue and a receipt."""
+
+ENDING: Final[dict[str, Verb]] = {
+    "ack": lambda queue, receipt: Ack(queue=queue, receipt=receipt),
+    "retry": lambda queue, receipt: Retry(queue=queue, receipt=receipt, delay=0.0, error="failed"),
+    "release": lambda queue, receipt: Release(queue=queue, receipt=receipt),
+    "reject": lambda queue, receipt: Reject(queue=queue, receipt=receipt, error="failed"),
+}
+VERBS: Final[dict[str, Verb]] = {
+    **ENDING,
+    "extend": lambda queue, receipt: Extend(queue=queue, receipt=receipt, lease=LONG),
+}
+AFTER: Final = {"ack": None, "retry": TaskState.READY, "release": TaskState.READY, "reject": TaskState.DEAD}
+
+ending = pytest.mark.parametrize("verb", ENDING)
+any_verb = pytest.mark.parametrize("verb", VERBS)
+
+
+class SettlingOnce(Subject):
+    """Settling a delivery once."""
+
+    @ending
+    @clause("SETTLE-1", "ack ends a task, reject makes it dead, retry and release make it ready again")
+    def test_each_verb_leads_where_it_should(self, verb: str) -> None:
+        self.put(task_id="it")
+        settled = self.ok(ENDING[verb](self.queue, self.take("it").receipt), Settled)
+        assert settled.task_id == "it"
+        assert settled.state is (AFTER[verb] or TaskState.DONE)
+        assert self.state("it") is AFTER[verb]
+        assert self.take_all() == ("it" if AFTER[verb] is TaskState.READY else "")
+
+    @clause("SETTLE-2", "a retry without a delay puts the task at the end of the line, with one attempt less")
+    def test_a_retry_goes_to_the_end(self) -> None:
+        self.put_all("a b c")
+        self.ok(Retry(queue=self.queue, receipt=self.take("a").receipt, delay=0.0), Settled)
+        assert self.record("a").attempt == 2
+        if not self.lacks("ordering"):
+            assert ids(self.claim(2)) == "b c"
+            assert self.take("a").attempt == 2
+
+    @clause("SETTLE-3", "a retry with a delay makes the task due later", needs="delay")
+    def test_a_retry_with_a_delay_waits(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it", lease=100.0)
+        settled = self.ok(Retry(queue=self.queue, receipt=lease.receipt, delay=300.0), Settled)
+        assert settled.state is TaskState.SCHEDULED
+        assert settled.until is not None
+        assert 199 < settled.until - lease.until < 200 + self.patience
+        assert self.record("it").until == settled.until
+        assert self.claim() == []
+
+    @clause(
+        "SETTLE-4", "a retry that names no delay waits as its backoff says, longer each time", needs="delay"
+    )
+    def test_a_retry_backs_off(self) -> None:
+        for attempt, least in ((1, 1000.0), (2, 2000.0), (3, 4000.0), (4, 5000.0)):
+            task_id = self.put(max_attempts=None)
+            for _ in range(attempt - 1):
+                self.ok(Retry(queue=self.queue, receipt=self.take(task_id).receipt, delay=0.0), Settled)
+            lease = self.take(task_id, lease=100.0)
+            backoff = Backoff(first=1000.0, factor=2.0, cap=5000.0, jitter=0.0)
+            settled = self.ok(Retry(queue=self.queue, receipt=lease.receipt, backoff=backoff), Settled)
+            assert settled.until is not None
+            assert least - 101 < settled.until - lease.until < least - 100 + self.patience
+
+    @clause("SETTLE-5", "extend lets the lease end later")
+    def test_an_extended_lease_lasts(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it", lease=self.patience)
+        settled = self.ok(Extend(queue=self.queue, receipt=lease.receipt, lease=LONG), Settled)
+        assert (settled.task_id, settled.state) == ("it", TaskState.LEASED)
+        assert settled.until is not None
+        assert settled.until > lease.until
+        assert self.record("it").until == settled.until
+        self.ack(lease)
+
+    @clause("SETTLE-6", "extend counts from now, so it can also let the lease end sooner")
+    def test_a_shortened_lease_lapses(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        self.ok(Extend(queue=self.queue, receipt=lease.receipt, lease=self.moment), Settled)
+        self.pass_time(self.moment)
+        assert self.take("it").attempt == 2
+
+    @clause("SETTLE-7", "an extended lease is not delivered again at its first end")
+    def test_an_extended_lease_outlives_its_first_end(self) -> None:
+        self.put(task_id="it")
+
+        def extended() -> Lease | None:
+            """Extend in time, which a machine that stalls may fail to do at first."""
+            lease = self.take("it", lease=self.moment)
+            outcome = self.do(Extend(queue=self.queue, receipt=lease.receipt, lease=LONG))
+            return lease if isinstance(outcome, Settled) else None
+
+        lease = self.until(extended, "an extension before the lease ended")
+        self.pass_time(self.moment)
+        assert self.claim() == []
+        self.ack(lease)
+
+    @clause("SETTLE-8", "the error of a retry or a reject is kept with the task")
+    def test_the_error_is_kept(self) -> None:
+        text = 'Traceback:\n  File "x.py"\n\tValueError: ä 😀 \x00'
+        self.put(task_id="it")
+        self.ok(Retry(queue=self.queue, receipt=self.take("it").receipt, delay=0.0, error="first"), Settled)
+        assert self.record("it").error == "first"
+        self.reject(self.take("it"), text)
+        assert self.record("it").error == text
+
+    @clause("SETTLE-9", "settling deliveries of one claim in another order settles each of them")
+    def test_deliveries_are_settled_in_any_order(self) -> None:
+        self.put_all("a b c d")
+        leases = self.claim(4)
+        verbs = [ENDING[verb](self.queue, lease.receipt) for verb, lease in zip(ENDING, reversed(leases))]
+        for outcome in self.broker.apply(verbs):
+            assert isinstance(outcome, Settled)
+        states = [self.state(name) for name in ("a", "b", "c", "d")]
+        assert states == [TaskState.DEAD, TaskState.READY, TaskState.READY, None]
+
+
+class SettlingTwice(Subject):
+    """Settling a delivery again, or with a receipt that is not the newest."""
+
+    def refused(self, verb: str, receipt: str, kind: type[SettleRefused], queue: str | None = None) -> None:
+        """The receipt settles nothing and changes nothing."""
+        self.refuse(VERBS[verb](queue or self.queue, receipt), kind)
+
+    @ending
+    @clause("AGAIN-1", "the same verb with the same receipt is ok again, and changes nothing")
+    def test_the_same_verb_again_is_ok(self, verb: str) -> None:
+        self.put(task_id="it")
+        command = ENDING[verb](self.queue, self.take("it").receipt)
+        first = self.ok(command, Settled)
+        before = self.find("it")
+        for _ in range(2):
+            again = self.ok(command, Settled)
+            assert (again.task_id, again.state) == (first.task_id, first.state)
+            assert self.find("it") == before
+
+    @ending
+    @clause("AGAIN-2", "another verb with a receipt that was settled says so, and changes nothing")
+    def test_another_verb_is_already_settled(self, verb: str) -> None:
+        self.put(task_id="it")
+        receipt = self.take("it").receipt
+        self.ok(ENDING[verb](self.queue, receipt), Settled)
+        before = self.find("it")
+        for other in VERBS:
+            if other != verb:
+                self.refused(other, receipt, AlreadySettled)
+                assert self.find("it") == before
+
+    @any_verb
+    @clause(
+        "AGAIN-3",
+        "a receipt is stale when its lease has ended, before anyone noticed",
+        needs="fenced_receipts",
+    )
+    def test_a_receipt_is_stale_at_the_end_of_its_lease(self, verb: str) -> None:
+        self.put(task_id="it")
+        lease = self.take("it", lease=self.moment)
+        self.pass_time(self.moment)
+        self.refused(verb, lease.receipt, LeaseLost)
+        assert self.take("it").attempt == 2
+
+    @any_verb
+    @clause("AGAIN-4", "a receipt is stale when the task was delivered again", needs="fenced_receipts")
+    def test_a_superseded_receipt_is_stale(self, verb: str) -> None:
+        self.put(task_id="it")
+        first = self.take("it", lease=self.moment)
+        self.pass_time(self.moment)
+        second = self.take("it")
+        before = self.record("it")
+        self.refused(verb, first.receipt, LeaseLost)
+        assert self.record("it") == before
+        self.ack(second)
+        self.refused(verb, first.receipt, LeaseLost)
+        assert self.find("it") is None
+
+    @any_verb
+    @clause(
+        "AGAIN-5",
+        "a receipt that was settled is stale when a later delivery was settled",
+        needs="fenced_receipts",
+    )
+    def test_only_the_last_settled_receipt_is_remembered(self, verb: str) -> None:
+        self.put(task_id="it")
+        first = self.take("it")
+        self.release(first)
+        second = self.take("it")
+        self.release(second)
+        before = self.record("it")
+        self.refused(verb, first.receipt, LeaseLost)
+        assert self.record("it") == before
+        self.release(second)
+
+    @any_verb
+    @clause(
+        "AGAIN-6", "a settled receipt changes nothing once the task is out again", needs="fenced_receipts"
+    )
+    def test_an_old_receipt_does_not_touch_a_new_delivery(self, verb: str) -> None:
+        self.put(task_id="it")
+        first = self.take("it")
+        self.release(first)
+        second = self.take("it")
+        before = self.record("it")
+        outcome = self.do(VERBS[verb](self.queue, first.receipt))
+        assert isinstance(outcome, SettleRefused) or verb == "release"
+        assert self.record("it") == before
+        self.ack(second)
+
+    @any_verb
+    @clause("AGAIN-7", "what is no receipt, or a changed one, settles nothing")
+    def test_a_wrong_receipt_settles_nothing(self, verb: str) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        before = self.record("it")
+        wrong = [
+            "",
+            " ",
+            "x",
+            "..",
+            "1.2.3",
+            "it",
+            "\n",
+            "\x00",
+            "ä" * 1000,
+            lease.receipt[:-1],
+            lease.receipt + "x",
+        ]
+        for position in range(len(lease.receipt)):
+            other = "1" if lease.receipt[position] == "0" else "0"
+            wrong.append(lease.receipt[:position] + other + lease.receipt[position + 1 :])
+        for receipt in wrong:
+            if receipt != lease.receipt:
+                self.refused(verb, receipt, LeaseLost)
+        assert self.record("it") == before
+        self.ack(lease)
+
+    @any_verb
+    @clause("AGAIN-8", "a receipt settles nothing in another queue")
+    def test_a_receipt_belongs_to_its_queue(self, verb: str) -> None:
+        self.put(task_id="it")
+        self.put(task_id="it", queue="other")
+        lease = self.take("it")
+        self.claim(queue="other")
+        before = self.record("it"), self.record("it", "other")
+        self.refused(verb, lease.receipt, LeaseLost, "other")
+        self.refused(verb, lease.receipt, LeaseLost, "third")
+        assert (self.record("it"), self.record("it", "other")) == before
+
+    @any_verb
+    @clause("AGAIN-9", "settling a task that was cancelled or purged meanwhile says that it is gone")
+    def test_a_task_that_was_removed_is_gone(self, verb: str) -> None:
+        self.put_all("a b")
+        first, second = self.claim(2)
+        self.broker.apply([Cancel(queue=self.queue, task_id="a"), Purge(queue=self.queue)])
+        for lease in (first, second):
+            for _ in range(2):
+                self.refused(verb, lease.receipt, TaskGone)
+        assert [self.state("a"), self.state("b")] == [None, None]
+        assert self.claim() == []
+
+
+class AckThen(Subject):
+    """An ack that puts follow-up tasks in the same commit."""
+
+    @clause("THEN-1", "the follow-up tasks of an ack are stored with it")
+    def test_follow_up_tasks_are_stored(self) -> None:
+        self.put(task_id="it")
+        then = (self.make(1, task_id="next"), self.make(2, task_id="after", queue="other"))
+        settled = self.ok(Ack(queue=self.queue, receipt=self.take("it").receipt, then=then), Settled)
+        assert [(each.task_id, each.duplicate) for each in settled.then] == [
+            ("next", False),
+            ("after", False),
+        ]
+        assert self.find("it") is None
+        assert value(self.take("next").data) == 1
+        assert ids(self.claim(queue="other")) == "after"
+
+    @clause("THEN-2", "if a follow-up task is refused, the task is not acked and nothing is stored")
+    def test_a_refused_follow_up_refuses_the_ack(self) -> None:
+        self.put(task_id="it")
+        self.put("first", task_id="known")
+        lease = self.take("it")
+        before = self.record("it")
+        bad = [
+            self.make(task_id="two words"),
+            self.make("second", task_id="known"),
+            self.make(task_id="x", max_attempts=0),
+            self.make(task_id="x", queue="Bad Name"),
+        ]
+        for put in bad:
+            then = (self.make(task_id="good"), put, self.make(task_id="better"))
+            outcome = self.do(Ack(queue=self.queue, receipt=lease.receipt, then=then))
+            assert not isinstance(outcome, Settled)
+            assert self.record("it") == before
+            assert [self.state("good"), self.state("better")] == [None, None]
+        self.ack(lease)
+
+    @clause("THEN-3", "a follow-up task whose unique key is taken refuses the ack", needs="unique")
+    def test_a_taken_key_refuses_the_ack(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        self.put(task_id="holder", unique="key")
+        then = (self.make(task_id="good"), self.make(task_id="second", unique="key"))
+        assert not isinstance(self.do(Ack(queue=self.queue, receipt=lease.receipt, then=then)), Settled)
+        assert (self.state("it"), self.state("good")) == (TaskState.LEASED, None)
+
+    @clause("THEN-4", "an ack whose reply was lost can be sent again: its follow-up tasks are there once")
+    def test_a_repeated_ack_stores_nothing_twice(self) -> None:
+        self.put(task_id="it")
+        command = Ack(queue=self.queue, receipt=self.take("it").receipt, then=(self.make(task_id="next"),))
+        self.ok(command, Settled)
+        self.ok(command, Settled)
+        assert self.take_all() == "next"
+
+    @clause("THEN-5", "a refused ack stores none of its follow-up tasks")
+    def test_a_stale_ack_stores_nothing(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        self.cancel("it")
+        self.refuse(Ack(queue=self.queue, receipt=lease.receipt, then=(self.make(task_id="next"),)), TaskGone)
+        assert self.find("next") is None
+
+    @clause("THEN-6", "the unique key of the acked task is free for its follow-up", needs="unique")
+    def test_a_follow_up_may_take_the_key_over(self) -> None:
+        self.put(task_id="it", unique="key")
+        then = (self.make(task_id="next", unique="key"),)
+        self.ok(Ack(queue=self.queue, receipt=self.take("it").receipt, then=then), Settled)
+        assert self.record("next").unique == "key"

@@ -1,0 +1,212 @@
+"""Several processes that share a store, and what happens when one of them stops or dies."""
+
+from __future__ import annotations
+
+import pytest
+
+from distqueue.commands import Ack, Claim, Command, Extend, Pause, Reject, Release, Resume, Retry, Settle
+from distqueue.conformance.agent import Apply, Wait
+from distqueue.conformance.campaign import run
+from distqueue.conformance.checker import Result
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.crew import Plan
+from distqueue.conformance.processes import Child, OtherProcess
+from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
+from distqueue.errors import LeaseLost, PayloadMismatch
+from distqueue.results import Claimed, Lease, Settled, Stored
+from distqueue.task import TaskState
+
+
+class Sharing(Subject):
+    """Several processes that share a store."""
+
+    def claim_in(self, other: OtherProcess, count: int = 1, lease: float = LONG) -> list[Lease]:
+        """Claim in another process."""
+        command = Claim(queue=self.queue, token="other", count=count, lease=lease)  # noqa: S106 - no password
+        return expect(other.apply([command])[0], Claimed).leases
+
+    @clause("SHARE-1", "what one process does the others see at once", needs="shared_between_processes")
+    def test_processes_see_each_other(self) -> None:
+        other = self.other_process()
+        self.put_all("a b c")
+        assert ids(self.claim_in(other)) == "a"
+        assert self.state("a") is TaskState.LEASED
+        lease = self.take("b")
+        other.apply([self.make(task_id="d")])
+        self.ack(lease)
+        assert ids(self.claim_in(other, 5)) == "c d"
+
+    @clause("SHARE-2", "a receipt works in every process", needs="shared_between_processes")
+    def test_a_receipt_works_everywhere(self) -> None:
+        other = self.other_process()
+        self.put_all("a b")
+        (theirs,) = self.claim_in(other)
+        mine = self.take("b")
+        self.ack(theirs)
+        expect(other.apply([Ack(queue=self.queue, receipt=mine.receipt)])[0], Settled)
+        expect(other.apply([Ack(queue=self.queue, receipt=theirs.receipt)])[0], Settled)
+
+    @clause(
+        "SHARE-3", "a task is published once, whichever process does it", needs="shared_between_processes"
+    )
+    def test_an_id_is_known_everywhere(self) -> None:
+        other = self.other_process()
+        self.put("data", task_id="it")
+        duplicate, mismatch = other.apply([self.make("data", task_id="it"), self.make("else", task_id="it")])
+        assert expect(duplicate, Stored).duplicate
+        expect(mismatch, PayloadMismatch)
+
+    @clause("SHARE-4", "a pause holds in every process", needs="shared_between_processes pause")
+    def test_a_pause_holds_everywhere(self) -> None:
+        other = self.other_process()
+        self.put(task_id="it")
+        self.do(Pause(queue=self.queue))
+        assert self.claim_in(other) == []
+        other.apply([Resume(queue=self.queue)])
+        self.take("it")
+
+    @clause("SHARE-5", "a put wakes a waiter in another process", needs="shared_between_processes")
+    def test_a_put_wakes_another_process(self) -> None:
+        other = self.other_process()
+        for number in range(20):
+            claim = Claim(queue=self.queue, token=f"t{number}", lease=LONG)
+            seen = expect(other.apply([claim])[0], Claimed).seen
+            other.ask(Wait(self.queue, seen, None))
+            self.put(task_id=f"task{number}")
+            other.woken()
+            assert self.claim_soon(other).task_id == f"task{number}"
+
+    @clause("SHARE-6", "a put in another process wakes a waiter here", needs="shared_between_processes")
+    def test_a_put_in_another_process_wakes(self) -> None:
+        other = self.other_process()
+        for number in range(20):
+            seen = self.claimed().seen
+            waiting = self.in_thread(lambda at=seen: self.wait(at))  # type: ignore[misc]
+            other.apply([self.make(task_id=f"task{number}")])
+            waiting.result(self.patience)
+            assert self.claim_soon().task_id == f"task{number}"
+
+    @clause(
+        "SHARE-7",
+        "processes that open a new store at the same time share one",
+        needs="shared_between_processes",
+    )
+    def test_a_store_is_made_once(self) -> None:
+        for _ in range(3):
+            self.store = self.fresh_url()
+            children = [Child("distqueue.conformance.agent", self.store) for _ in range(3)]
+            for child in children:
+                self.cleanup.callback(child.close)
+            for child in children:
+                assert b"ready" in child.hear()
+            others = [self.other_process(), self.other_process()]
+            for number, other in enumerate(others):
+                expect(other.apply([self.make(task_id=f"t{number}")])[0], Stored)
+            self.broker = self.open()
+            assert self.stats().ready == 2
+            for other in others:
+                other.close()
+
+    @clause("CRASH-1", "the task of a killed consumer is delivered again", needs="shared_between_processes")
+    def test_the_task_of_a_killed_consumer_comes_back(self) -> None:
+        other = self.other_process()
+        self.put_all("a b")
+        lease = max(self.moment, 0.2)
+        assert ids(self.claim_in(other, lease=lease)) == "a"
+        other.child.kill()
+        self.take("b")
+        again = self.claim_soon()
+        assert (again.task_id, again.attempt, again.deliveries) == ("a", 2, 2)
+
+    @clause("CRASH-2", "what was acknowledged to a killed process is there", needs="shared_between_processes")
+    def test_what_was_acknowledged_survives_a_kill(self) -> None:
+        for number in range(5):
+            other = self.other_process()
+            put, claim = self.make(task_id=f"t{number}"), Claim(queue=self.queue, token="t")  # noqa: S106
+            leases = expect(other.apply([put, claim])[1], Claimed).leases
+            if number % 2:
+                other.apply([Ack(queue=self.queue, receipt=leases[0].receipt)])
+            other.child.kill()
+        states = [self.state(f"t{number}") for number in range(5)]
+        assert states == [TaskState.LEASED, None, TaskState.LEASED, None, TaskState.LEASED]
+
+    @pytest.mark.parametrize("kind", [Ack, Retry, Release, Reject, Extend])
+    @clause(
+        "CRASH-3",
+        "a consumer that was stopped past its lease cannot settle any more",
+        needs="shared_between_processes fenced_receipts",
+    )
+    def test_a_stopped_consumer_is_fenced_off(self, kind: type[Settle]) -> None:
+        other = self.other_process()
+        self.put(task_id="it")
+        (theirs,) = self.claim_in(other, lease=max(self.moment, 0.1))
+        other.child.stop()
+        other.ask(Apply([kind(queue=self.queue, receipt=theirs.receipt)]))  # type: ignore[list-item]
+        mine = self.claim_soon()
+        assert (mine.task_id, mine.attempt) == ("it", 2)
+        before = self.record("it")
+        other.child.proceed()
+        expect(other.outcomes()[0], LeaseLost)
+        assert self.record("it") == before
+        self.ack(mine)
+
+    @clause(
+        "CRASH-4", "a process that stands still does not hold up the others", needs="shared_between_processes"
+    )
+    def test_a_stopped_process_holds_nobody_up(self) -> None:
+        other = self.other_process()
+        other.apply([self.make(task_id="a")])
+        other.child.stop()
+        self.put(task_id="b")
+        assert self.take_all() == "a b"
+        other.child.proceed()
+        expect(other.apply([self.make(task_id="c")])[0], Stored)
+
+    @clause(
+        "CRASH-5",
+        "of a call that was cut off by a kill all commands were carried out, or none",
+        needs="shared_between_processes atomic_batch",
+    )
+    def test_a_call_is_all_or_nothing(self) -> None:
+        size = 300
+        for number in range(8):
+            other = self.other_process()
+            batch: list[Command] = [self.make("x" * 200, task_id=f"b{number}.{each}") for each in range(size)]
+            other.ask(Apply(batch))  # type: ignore[arg-type]
+            if number % 2:  # the kill falls somewhere between reading the batch and its answer
+                self.until(lambda at=number: self.stats().ready or at, "anything")  # type: ignore[misc]
+            other.child.kill()
+            found = [self.find(f"b{number}.{each}") is not None for each in (0, 1, size // 2, size - 1)]
+            assert len(set(found)) == 1, f"batch {number} was torn"
+            assert self.stats().ready % size == 0
+
+    @clause(
+        "LOAD-1",
+        "N publishers and M consumers: nothing lost, doubled or out of order",
+        needs="shared_between_processes",
+    )
+    def test_many_processes_lose_and_double_nothing(self) -> None:
+        self.judge(kills=0, tasks=150, publishers=3)
+
+    @clause("LOAD-2", "the same while publishers and consumers are killed", needs="shared_between_processes")
+    def test_kills_lose_and_double_nothing(self) -> None:
+        self.judge(kills=6, tasks=None, publishers=2)
+
+    def judge(self, *, kills: int, tasks: int | None, publishers: int) -> None:
+        """Run a campaign and expect that every promise was kept."""
+        directory = self._directory / "history"
+        directory.mkdir()
+        plan = Plan(
+            url=self.store,
+            directory=str(directory),
+            kills=kills,
+            publishers=publishers,
+            consumers=2,
+            seed=kills,
+            lease=30.0 if kills == 0 else 1.0,
+            tasks=tasks,
+        )
+        report = run(plan)
+        assert report.verdict is Result.VALID, report
+        assert sum(report.kills.values()) == kills
+        assert tasks is None or report.counts["acked"] == tasks * publishers

@@ -1,0 +1,165 @@
+"""Waiting: no wake-up is lost, and no wait outlasts its reason."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from distqueue.commands import Ack, Cancel, Pause, Put, Redrive, Resume, Retry
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import Subject, expect
+from distqueue.errors import Closed
+from distqueue.payload import encode
+from distqueue.results import Lease, Removed, Seen, Stored
+
+
+class Waiting(Subject):
+    """Waiting."""
+
+    def waiter(self) -> Callable[[], Lease]:
+        """Begin to wait for a task in another thread; call the result to get it."""
+        seen = threading.Event()
+
+        def wait() -> Lease:
+            first = self.claimed()
+            assert not first.leases
+            seen.set()
+            self.wait(first.seen)
+            return self.claim_soon()
+
+        future = self.in_thread(wait)
+        assert seen.wait(self.patience)
+        return lambda: future.result(self.patience)
+
+    @clause("WAIT-1", "a task put between an empty claim and the wait ends the wait")
+    def test_no_wake_up_is_lost(self) -> None:
+        seen = self.claimed().seen
+        self.put(task_id="it")
+        self.in_thread(lambda: self.wait(seen)).result(self.patience)
+        self.take("it")
+
+    @clause("WAIT-2", "a put wakes a waiter in another thread")
+    def test_a_put_wakes_another_thread(self) -> None:
+        result = self.waiter()
+        self.put(task_id="it")
+        assert result().task_id == "it"
+
+    @clause("WAIT-3", "two threads can hand tasks to each other for ever: no wake-up is lost under load")
+    def test_no_wake_up_is_lost_in_a_thousand(self) -> None:
+        def echo() -> None:
+            broker = self.open()
+            for _ in range(250):
+                lease = self.claim_from("ping")
+                broker.apply([self.make(task_id=lease.task_id, queue="pong")])
+
+        done = self.in_thread(echo)
+        for _ in range(250):
+            task_id = self.put(queue="ping")
+            assert self.claim_from("pong").task_id == task_id
+        done.result(self.patience)
+
+    def claim_from(self, queue: str) -> Lease:
+        """Claim one task of a queue, waiting for it."""
+        while not (claimed := self.claimed(queue=queue)).leases:
+            self.broker.wait(queue, claimed.seen, None)
+        return claimed.leases[0]
+
+    @clause("WAIT-4", "a waiter is woken when a task is due", needs="delay")
+    def test_a_due_task_wakes(self) -> None:
+        self.put(task_id="it", delay=self.moment)
+        assert self.claim_soon().task_id == "it"
+
+    @clause("WAIT-5", "a waiter is woken when a lease ends")
+    def test_the_end_of_a_lease_wakes(self) -> None:
+        self.put(task_id="it")
+        self.take("it", lease=self.moment)
+        assert self.claim_soon().task_id == "it"
+
+    @clause("WAIT-6", "a waiter is woken when a sooner due task is put while it waits", needs="delay")
+    def test_a_sooner_due_task_wakes(self) -> None:
+        self.put(task_id="late", delay=self.patience * 10)
+        result = self.waiter()
+        self.put(task_id="soon", delay=self.moment)
+        assert result().task_id == "soon"
+
+    @clause("WAIT-7", "a wait ends after its timeout, and says what it has seen")
+    def test_a_wait_ends_after_its_timeout(self) -> None:
+        seen = self.claimed().seen
+        for timeout in (0.0, self.moment):
+            seen = self.in_thread(lambda limit=timeout, at=seen: self.wait(at, limit)).result(self.patience)  # type: ignore[misc]
+            assert isinstance(seen, Seen)
+        self.put(task_id="it")
+        assert self.claim_soon().task_id == "it"
+
+    @clause("WAIT-8", "a wait from the beginning of time ends at once if there is something")
+    def test_a_first_wait_sees_what_is_there(self) -> None:
+        self.put(task_id="it")
+        self.in_thread(lambda: self.wait(Seen())).result(self.patience)
+
+    @clause("WAIT-9", "closing wakes every waiter with Closed")
+    def test_closing_wakes(self) -> None:
+        seen = self.claimed().seen
+        begun = threading.Barrier(3)
+
+        def wait() -> None:
+            begun.wait(self.patience)
+            while True:
+                self.wait(seen)
+
+        waiters = [self.in_thread(wait) for _ in range(2)]
+        begun.wait(self.patience)
+        self.broker.close()
+        for waiter in waiters:
+            with pytest.raises(Closed):
+                waiter.result(self.patience)
+
+    @clause("WAIT-10", "a release, a retry and a redrive wake a waiter")
+    def test_what_comes_back_wakes(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        result = self.waiter()
+        self.release(lease)
+        lease = result()
+        result = self.waiter()
+        self.do(Retry(queue=self.queue, receipt=lease.receipt, delay=0.0))
+        self.reject(result())
+        result = self.waiter()
+        self.do(Redrive(queue=self.queue))
+        assert result().task_id == "it"
+
+    @clause("WAIT-11", "resuming a paused queue wakes its waiters", needs="pause")
+    def test_a_resume_wakes(self) -> None:
+        self.put(task_id="it")
+        self.do(Pause(queue=self.queue))
+        result = self.waiter()
+        self.do(Resume(queue=self.queue))
+        assert result().task_id == "it"
+
+    @clause("WAIT-12", "the end of a group's head wakes a waiter", needs="groups")
+    def test_a_freed_group_wakes(self) -> None:
+        self.put_all("g1 g2 g3", group="g")
+        lease = self.take("g1")
+        result = self.waiter()
+        self.ack(lease)
+        assert result().task_id == "g2"
+        result = self.waiter()
+        self.ok(Cancel(queue=self.queue, task_id="g2"), Removed)
+        assert result().task_id == "g3"
+
+    @clause("WAIT-13", "a put through another open of the store wakes a waiter in the same process")
+    def test_a_put_through_another_open_wakes(self) -> None:
+        other = self.open()
+        result = self.waiter()
+        put = Put(queue=self.queue, task_id="it", data=encode(1))
+        expect(other.apply([put])[0], Stored)
+        assert result().task_id == "it"
+
+    @clause("WAIT-14", "a follow-up task of an ack wakes a waiter of its queue")
+    def test_a_follow_up_task_wakes(self) -> None:
+        self.put(task_id="first", queue="other")
+        (lease,) = self.claim(queue="other")
+        result = self.waiter()
+        self.do(Ack(queue="other", receipt=lease.receipt, then=(self.make(task_id="it"),)))
+        assert result().task_id == "it"

@@ -1,0 +1,5 @@
+from distqueue.conformance import BackendConformance
+
+
+class TestJson(BackendConformance):
+    url = "json:///{tmp}/Queue.json"

@@ -1,0 +1,5 @@
+from distqueue.conformance import BackendConformance
+
+
+class TestMemory(BackendConformance):
+    url = "memory://{name}"

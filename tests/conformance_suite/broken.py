@@ -1,0 +1,211 @@
+"""Backends that are not what they say: the suite has to find each of them out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Unpack
+
+import msgspec
+
+from distqueue.broker import Broker
+from distqueue.capabilities import Capabilities, Ordering
+from distqueue.commands import Ack, Browse, Command, Pause, Put, Remembered, Resume, Retry, Settle
+from distqueue.conformance import BackendConformance
+from distqueue.conformance.suite.subject import StoreOptions
+from distqueue.errors import Closed, LeaseLost, PayloadMismatch, Refused, Unsupported
+from distqueue.limits import check_put
+from distqueue.opening import open_broker
+from distqueue.results import Claimed, Outcome, PauseSet, Seen, Settled, Stored
+from distqueue.task import TaskState
+
+FEATURES: Final = ("priorities", "delay", "groups", "unique", "expiry", "pause", "browse", "keep_done")
+"""The capabilities that stand for commands or options, which can be refused."""
+
+
+class Wrapper(Broker):
+    """Passes everything on to a good broker: what the broken ones begin with."""
+
+    def __init__(self, inner: Broker) -> None:
+        self.inner = inner
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.inner.capabilities
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return self.inner.apply(commands)
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        return self.inner.wait(queue, seen, timeout)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def wrapped(wrap: Callable[[Broker], Broker]) -> type[BackendConformance]:
+    """The suite for the memory backend with a wrapper around it."""
+
+    class Wrapped(BackendConformance):
+        url = "memory://{name}"
+        patience = 2.0
+
+        def open(
+            self, url: str | None = None, *, create: bool = True, **options: Unpack[StoreOptions]
+        ) -> Broker:
+            broker = wrap(open_broker(url or self.store, create=create, **options))
+            self._opened.append(broker)
+            self.cleanup.callback(broker.close)
+            return broker
+
+    return Wrapped
+
+
+# --- Declaring less ------------------------------------------------------------------------------------
+
+
+class Careless(Wrapper):
+    """Declares no feature, and does not refuse what needs one."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        fewer = dict.fromkeys(FEATURES, False)
+        return msgspec.structs.replace(super().capabilities, ordering=Ordering.NONE, **fewer)
+
+
+class Narrow(Careless):
+    """Declares no feature, and refuses what needs one: a minimal backend."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        refusals = [self.refusal(command) for command in commands]
+        good = [command for command, refusal in zip(commands, refusals) if refusal is None]
+        outcomes = iter(self.inner.apply(good))
+        return [next(outcomes) if refusal is None else refusal for refusal in refusals]
+
+    def refusal(self, command: Command) -> Refused | None:
+        """Why a command is refused, if it is."""
+        puts = command.then if isinstance(command, Ack) else [command] if isinstance(command, Put) else []
+        try:
+            for put in puts:
+                check_put(put, self.capabilities)
+        except Unsupported as refused:
+            return refused
+        except Refused:
+            return None  # the backend says so itself
+        if isinstance(command, (Pause, Resume, Browse, Remembered)):
+            return Unsupported("not supported")
+        if isinstance(command, Retry) and command.delay != 0:
+            return Unsupported("a retry cannot be delayed")
+        return None
+
+
+# --- Doing less or more than declared ------------------------------------------------------------------
+
+
+class IgnoresOption(Wrapper):
+    """Stores tasks without one of their options."""
+
+    def __init__(self, inner: Broker, option: str) -> None:
+        super().__init__(inner)
+        self.option = option
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        default = {"priority": 0, "keep_done": 0.0}.get(self.option)
+        return self.inner.apply(
+            [
+                msgspec.structs.replace(command, **{self.option: default})
+                if isinstance(command, Put)
+                else command
+                for command in commands
+            ]
+        )
+
+
+class AcksTooLate(Wrapper):
+    """Answers a stale settle as if it had been carried out."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return [
+            Settled(task_id="?", state=TaskState.DONE)
+            if isinstance(command, Settle) and isinstance(outcome, LeaseLost)
+            else outcome
+            for command, outcome in zip(commands, self.inner.apply(commands))
+        ]
+
+
+class LosesFollowUps(Wrapper):
+    """Acks, and forgets the follow-up tasks."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return self.inner.apply(
+            [
+                msgspec.structs.replace(command, then=()) if isinstance(command, Ack) else command
+                for command in commands
+            ]
+        )
+
+
+class TakesAnyPayload(Wrapper):
+    """Calls another payload under a known id a duplicate."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return [
+            Stored(task_id=command.task_id, duplicate=True)
+            if isinstance(outcome, PayloadMismatch) and isinstance(command, Put)
+            else outcome
+            for command, outcome in zip(commands, self.inner.apply(commands))
+        ]
+
+
+class LastInFirstOut(Wrapper):
+    """Hands out what a claim took in reverse."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return [
+            msgspec.structs.replace(outcome, leases=outcome.leases[::-1])
+            if isinstance(outcome, Claimed)
+            else outcome
+            for outcome in self.inner.apply(commands)
+        ]
+
+
+class PretendsToPause(Wrapper):
+    """Says that a queue is paused, and goes on."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        kinds = (Pause, Resume)
+        rest = iter(self.inner.apply([command for command in commands if not isinstance(command, kinds)]))
+        return [
+            PauseSet(paused=isinstance(command, Pause)) if isinstance(command, kinds) else next(rest)
+            for command in commands
+        ]
+
+
+class NeverWakes(Wrapper):
+    """Waits to the end of its timeout, or until it is closed."""
+
+    def __init__(self, inner: Broker) -> None:
+        super().__init__(inner)
+        self.closing = threading.Event()
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        if self.closing.wait(timeout):
+            raise Closed("closed")
+        return seen
+
+    def close(self) -> None:
+        self.closing.set()
+        super().close()
+
+
+class StopsAtTheBadTask(Wrapper):
+    """Refuses the neighbours of a bad task too."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        for command in commands:
+            try:
+                if isinstance(command, Put):
+                    check_put(command, self.capabilities)
+            except Refused as refused:
+                return [refused] * len(commands)
+        return self.inner.apply(commands)
