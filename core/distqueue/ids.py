@@ -18,10 +18,12 @@ def new_task_ids(count: int) -> list[str]:
     when = f"{time.time_ns() // 1_000_000:012x}"
     prefix = f"{when[:8]}-{when[8:]}-7"
     noise = os.urandom(10 * count).hex()
-    return [
-        f"{prefix}{noise[i : i + 3]}-{'89ab'[int(noise[i + 3], 16) & 3]}{noise[i + 4 : i + 7]}-{noise[i + 8 : i + 20]}"
-        for i in range(0, 20 * count, 20)
-    ]
+    return [_uuid(prefix, noise[at : at + 20]) for at in range(0, 20 * count, 20)]
+
+
+def _uuid(prefix: str, noise: str) -> str:
+    variant = "89ab"[int(noise[3], 16) & 3]
+    return f"{prefix}{noise[:3]}-{variant}{noise[4:7]}-{noise[8:]}"
 
 
 def new_token() -> str:

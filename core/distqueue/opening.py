@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from distqueue.backend import Backend
+import msgspec
+
+from distqueue.backend import Backend, Fsck
 from distqueue.broker import Broker
 from distqueue.config import named_observers
 from distqueue.errors import PluginError
@@ -22,6 +24,9 @@ class BackendClass(Protocol):
 
     def open(self, url: StoreURL, options: Any, *, create: bool) -> Backend:
         """Open the store; with ``create``, make it if it is not there."""
+
+    def fsck(self, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
+        """Examine the store, and mend it if ``repair`` is true."""
 
 
 def open_broker(
@@ -48,14 +53,26 @@ def open_broker(
     """
     place = url if isinstance(url, StoreURL) else parse_url(url)
     plugins = plugins or installed_plugins()
-    plugin = plugins.resolve(place.scheme)
-    given = convert_options(
-        plugin.spec.options, {**place.query, **options}, owner=f"the backend {place.scheme}"
-    )
-    backend_class = load_backend_class(plugin)
+    backend_class, given = _find_backend(place, plugins, options)
     plugins.load_observers(named_observers() or () if observers is None else observers)
     broker = GroupCommit(backend_class.open(place, given, create=create))
     return Observed(broker, plugins, place) if plugins.is_observed else broker
+
+
+def examine_store(url: str | StoreURL, *, repair: bool = False, **options: object) -> Fsck:
+    """Examine the store at a URL, and with ``repair`` mend it; nobody else may use it meanwhile.
+
+    Raises:
+        ConfigError: the URL or an option is wrong, or no plugin can be used for it.
+        StoreError: there is no store, or it is not one that can be examined.
+        Unsupported: the backend has nothing to examine.
+
+    >>> examine_store("json:///Queue.json").is_sound                     # doctest: +SKIP
+    True
+    """
+    place = url if isinstance(url, StoreURL) else parse_url(url)
+    backend_class, given = _find_backend(place, installed_plugins(), options)
+    return backend_class.fsck(place, given, repair=repair)
 
 
 def load_backend_class(plugin: BackendPlugin) -> BackendClass:
@@ -72,6 +89,17 @@ def load_backend_class(plugin: BackendPlugin) -> BackendClass:
     if not callable(getattr(found, "open", None)):
         raise _unusable(plugin, "has no classmethod open(url, options, *, create)")
     return cast(BackendClass, found)
+
+
+def _find_backend(
+    place: StoreURL, plugins: Plugins, options: Mapping[str, object]
+) -> tuple[BackendClass, msgspec.Struct]:
+    """Return the class for a URL, and its options out of the URL's query and ``options``."""
+    plugin = plugins.resolve(place.scheme)
+    given = convert_options(
+        plugin.spec.options, {**place.query, **options}, owner=f"the backend {place.scheme}"
+    )
+    return load_backend_class(plugin), given
 
 
 def _unusable(plugin: BackendPlugin, what: str) -> PluginError:

@@ -9,6 +9,7 @@ import pytest
 
 from distqueue.broker import Broker
 from distqueue.conformance import BackendConformance
+from distqueue.conformance.suite.dedup import ready
 from distqueue.conformance.suite.without import WITHOUT
 
 from .broken import (

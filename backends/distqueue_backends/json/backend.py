@@ -13,6 +13,7 @@ import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Event
 from typing import Final, Self
 
 import msgspec
@@ -34,7 +35,13 @@ from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.json import compaction, fsck
 from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.filesystem import DirectoryWatch, open_regular, refuse_network, remove_leftovers
+from distqueue_backends.json.filesystem import (
+    DirectoryWatch,
+    open_regular,
+    refuse_network,
+    remove_leftovers,
+    sync_directory,
+)
 from distqueue_backends.json.format import Damaged
 from distqueue_backends.json.lock import StoreLock
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
@@ -114,10 +121,12 @@ class JsonBackend(TableBackend):
         if self._has_failed:
             raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
         check_batch(commands, self.capabilities)
-        self._enter()
         try:
+            self._enter()
             outcomes = self._commit(commands)
             log, end = self._file, self._file.end
+        except OSError as error:
+            raise StoreFailed(f"{self.path} cannot be used: {error}; nothing was stored") from error
         finally:
             self._lock.release()
         if self.has_work():
@@ -126,19 +135,15 @@ class JsonBackend(TableBackend):
         return outcomes
 
     def _enter(self) -> None:
-        """Take the lock, with everything known that others did."""
+        """Take the lock, with everything known that others did. Whatever happens, the caller gives it up."""
         while True:
             self._lock.acquire()
-            try:
-                if self._lock.is_marked() or not self._is_certain:
-                    self._load(create=False)
-                is_replaced = self._is_replaced()
-                self._catch_up()
-                if not is_replaced:
-                    return
-            except BaseException:
-                self._lock.release()
-                raise
+            if self._lock.is_marked() or not self._is_certain:
+                self._load(create=False)
+            is_replaced = self._is_replaced()
+            self._catch_up()
+            if not is_replaced:
+                return
             self._lock.release()
             self._follow()  # without the lock: what was put in place is complete, and others go on
 
@@ -180,14 +185,21 @@ class JsonBackend(TableBackend):
         try:
             log.sync()
         except OSError as error:
-            self._lock.mark_failed()
-            self._has_failed = True
-            raise OutcomeUnknown(
-                f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
-                "Open the store again, which recovers it, and publish again with the same task ids"
-            ) from error
+            raise self._failed(error) from error
         if log is self._file:
             self._synced = end
+
+    def _failed(self, error: Exception) -> OutcomeUnknown:
+        """Note, for everybody, that the store has to be recovered."""
+        self._has_failed = True
+        try:
+            self._lock.mark_failed()
+        except OSError as too:
+            _log.warning("%s could not be marked as failed: %s", self.path, too)
+        return OutcomeUnknown(
+            f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
+            "Open the store again, which recovers it, and publish again with the same task ids"
+        )
 
     # --- Knowing what others did ------------------------------------------------------------------
 
@@ -209,8 +221,10 @@ class JsonBackend(TableBackend):
         """Take the steps that others appended since."""
         log = self._file
         if log.has_news():
+            self._is_certain = False  # a commit of which only half the steps were taken must be read again
             if (fault := self._replay(log)) is not None:
                 settle_tail(self.path, log, fault)
+            self._is_certain = True
             log.measure()
 
     def _follow(self) -> None:
@@ -227,10 +241,19 @@ class JsonBackend(TableBackend):
             self._is_certain = False
         old.close()
         self._file = new
-        self._synced = 0
+        self._synced = self._next_check = 0
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        """Let the file that is open stay at the path: who put it there may have been killed too early."""
+        try:
+            sync_directory(self.path)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _load(self, *, create: bool) -> None:
         """Read the whole store. The lock is held."""
+        self._is_certain = False
         if create and not os.path.lexists(self.path):
             compaction.write_first(self.path, str(uuid.uuid4()))
         remove_leftovers(self.path)
@@ -239,6 +262,7 @@ class JsonBackend(TableBackend):
         log = self._open_log()
         self._close_log()
         self._file = log
+        self._sync_directory()
         has_failed = self._lock.is_marked()
         with _collector_paused():
             settle_tail(self.path, log, self._replay(log), trust_prefix=has_failed)
@@ -282,6 +306,8 @@ class JsonBackend(TableBackend):
         except OSError as error:
             self._next_check = log.end + max(_CHECK_EVERY, log.end // 4)
             _log.warning("%s could not be compacted, and stays as it is: %s", self.path, error)
+        except StoreFailed as failure:
+            raise self._failed(failure) from failure
         else:
             self._synced = self._file.end
             self._next_check = self._file.end + _CHECK_EVERY
@@ -345,6 +371,8 @@ _OPEN: Final[weakref.WeakSet[JsonBackend]] = weakref.WeakSet()
 def _after_fork() -> None:
     for backend in list(_OPEN):
         backend.leave_to_parent()
+        backend._closing = Event()  # the copied one may be locked by a thread that is not here
+        backend._closing.set()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -33,7 +33,7 @@ class CommitBuilder:
         self._cuts: list[int] = []
         self._gap = 1
         self._op = self._queue = ""
-        self._tasks: list[Entry] = []
+        self._tasks: list[tuple[Entry, bytes | None]] = []
         self._ids: list[str] = []
         self._fields: dict[str, Any] = {}
 
@@ -45,12 +45,14 @@ class CommitBuilder:
     def put(self, queue: str, entry: Entry) -> None:
         if self._op != "put" or self._queue != queue:
             self._begin("put", queue)
-        self._tasks.append(entry)
+        # What a later step of this commit does to the task must not get into the op of its put.
+        is_plain = entry.options is DEFAULT_OPTIONS and entry.until is None
+        self._tasks.append((entry, None if is_plain else orjson.dumps(_put_fields(entry))))
 
     def load(self, queue: str, entry: Entry) -> None:
         if self._op != "load" or self._queue != queue:
             self._begin("load", queue)
-        self._tasks.append(entry)
+        self._tasks.append((entry, orjson.dumps(entry_fields(entry))))
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
         if self._op != op or self._queue != queue or not ids or self._fields != fields:
@@ -96,21 +98,20 @@ class CommitBuilder:
     def _tasks_op(self) -> bytes:
         """Return the op of tasks, and note where their payloads stand in it."""
         head = b'{"op":"%b","queue":"%b","tasks":[' % (self._op.encode(), self._queue.encode())
-        fields_of = _put_fields if self._op == "put" else entry_fields
         gap, tasks = self._gap + len(head), []
-        for entry in self._tasks:
+        for entry, fields in self._tasks:
             data = entry.where
             if isinstance(data, int):
                 raise TypeError(f"the payload of task {entry.task_id} is in the file already")
-            if self._op == "put" and entry.options is DEFAULT_OPTIONS and entry.until is None:
+            if fields is None:
                 prefix = b'{"id":"%b","data":' % entry.task_id.encode()
             else:
-                prefix = orjson.dumps(fields_of(entry))[:-1] + b',"data":'
+                prefix = fields[:-1] + b',"data":'
             tasks.append(b"%b%b}" % (prefix, data))
             self._cuts += (gap + len(prefix), len(data))
             gap = 2  # the brace behind the payload and the comma
         self._gap = 3  # the brace, and what closes the op
-        self.entries += self._tasks
+        self.entries += [entry for entry, _ in self._tasks]
         return b"%b%b]}" % (head, b",".join(tasks))
 
 

@@ -54,7 +54,8 @@ class StoreLock:
 
     def release(self) -> None:
         """Give the lock up."""
-        unlock_descriptor(self._fd)
+        if self._fd >= 0:
+            unlock_descriptor(self._fd)
 
     def mark_failed(self) -> None:
         """Note that a sync failed: the next who opens the store writes it anew."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from distqueue.errors import StoreFailed
+from distqueue.errors import OutcomeUnknown, StoreFailed
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit
 from distqueue_backends.table.entry import Entry
@@ -148,14 +148,35 @@ class LogFile:
         block = lead + line + CLOSE
         if not self.make_room(len(block)):
             raise NoRoom
-        written = os.pwrite(self.fd, block, self.end)
-        while written < len(block):
-            written += os.pwrite(self.fd, block[written:], self.end + written)
+        self._write(block)
         for entry, place in zip(builder.entries, builder.places(self.end + len(lead) + ops_at)):
             entry.where = place
         self.seq += 1
         self.end += len(lead) + len(line)
         self.size = max(self.size, self.end + len(CLOSE))
+
+    def _write(self, block: bytes) -> None:
+        try:
+            written = os.pwrite(self.fd, block, self.end)
+            while written < len(block):
+                written += os.pwrite(self.fd, block[written:], self.end + written)
+        except OSError as error:
+            if error.errno in _NO_ROOM and self._take_back():
+                raise NoRoom from error
+            raise OutcomeUnknown(
+                f"the store could not be written ({error}); the commands may or may not be stored: "
+                "publish again with the same task ids"
+            ) from error
+
+    def _take_back(self) -> bool:
+        """Let the file end where it ended before a write that came to nothing; tell whether it does."""
+        try:
+            os.ftruncate(self.fd, self.end)
+            os.pwrite(self.fd, CLOSE, self.end)
+        except OSError:
+            return False
+        self.measure()
+        return True
 
     def sync(self) -> None:
         """Let everything written so far, by whomever, be on the disk."""

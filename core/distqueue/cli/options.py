@@ -38,7 +38,5 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.",
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK_ID...", help="Ids of tasks.", show_default=False)]
 Receipts = Annotated[
     list[str],
-    typer.Argument(
-        metavar="RECEIPT...", help="Receipts that `get --lease` has printed.", show_default=False
-    ),
+    typer.Argument(metavar="RECEIPT...", help="Receipts that `get --lease` has printed.", show_default=False),
 ]

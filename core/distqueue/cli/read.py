@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 import typer
 
 from distqueue.cli.options import AnyQueue, AsJson, QueueName, TaskId, Url
@@ -30,9 +29,7 @@ def show(task_id: TaskId, url: Url = None, queue: QueueName = "default", as_json
     if as_json:
         print_json(task)
     else:
-        fields = msgspec.structs.asdict(task)
-        times = {name: shown_time(fields[name]) for name in ("put_at", "until", "expires_at")}
-        print_fields({**fields, **times, "data": shown_data(task.data)})
+        print_fields({name: _shown(task, name) for name in task.__struct_fields__})
 
 
 def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> None:
@@ -42,14 +39,8 @@ def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> N
     if as_json:
         print_json({"queues": counted.queues, "store": counted.store})
         return
-    counts = [name for name in QueueStats.__struct_fields__ if not name.endswith("_at")]
-    print_table(
-        [*counts, "oldest ready", "next due"],
-        [
-            [*(getattr(each, name) for name in counts), *map(shown_time, (each.oldest_ready_at, each.next_due_at))]
-            for each in counted.queues
-        ],
-    )
+    columns = QueueStats.__struct_fields__
+    print_table(columns, ([_shown(each, column) for column in columns] for each in counted.queues))
     if counted.store:
         print_fields(counted.store)
 
@@ -66,17 +57,43 @@ def peek(
 ) -> None:
     """List the next tasks in line, in the order in which they would be got."""
     with open_store(url, queue) as store:
-        if state is None:
+        if state is not None:
+            tasks = _browse(store, queue, state, count)
+        else:
             first = Browse(queue=queue, states=(TaskState.READY,), order="line", limit=count)
             tasks = iter(store.ask(first, Browsed).tasks)
-        else:
-            tasks = _browse(store, queue, state, count)
-        _print_tasks(tasks, as_json, {"priority": lambda task: task.priority})
+        _print_tasks(tasks, as_json, "until")
 
 
-def dead(
-    url: Url = None, queue: QueueName = "default", count: Count = 100, as_json: AsJson = False
-) -> None:
+def dead(url: Url = None, queue: QueueName = "default", count: Count = 100, as_json: AsJson = False) -> None:
     """List tasks that are out of attempts or were rejected, the oldest first."""
     with open_store(url, queue) as store:
-        _print_tasks(_browse(store, queue, TaskState.DEAD, count), as_json, {"error": lambda task: task.error})
+        _print_tasks(_browse(store, queue, TaskState.DEAD, count), as_json, "error")
+
+
+def _browse(store: Store, queue: str, state: TaskState, count: int) -> Iterator[TaskRecord]:
+    """Go through the first tasks in a state, in the order of putting."""
+    after: int | None = None
+    while count > 0:
+        page = Browse(queue=queue, states=(state,), limit=min(count, _PAGE), after=after)
+        browsed = store.ask(page, Browsed)
+        yield from browsed.tasks
+        count -= len(browsed.tasks)
+        if (after := browsed.next) is None:
+            return
+
+
+def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, last_column: str) -> None:
+    if as_json:
+        for task in tasks:
+            print_json(task)
+        return
+    columns = ("task_id", "state", "priority", "attempt", "put_at", last_column, "data")
+    print_table(columns, ([_shown(task, column) for column in columns] for task in tasks))
+
+
+def _shown(what: TaskRecord | QueueStats, column: str) -> object:
+    value = getattr(what, column)
+    if column == "until" or column.endswith("_at"):
+        return shown_time(value)
+    return shown_data(value) if column == "data" else value

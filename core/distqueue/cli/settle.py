@@ -56,9 +56,7 @@ def release(receipts: Receipts, url: Url = None, queue: QueueName = "default") -
     _settle(url, queue, [Release(queue=queue, receipt=receipt) for receipt in receipts])
 
 
-def reject(
-    receipts: Receipts, url: Url = None, queue: QueueName = "default", error: Error = None
-) -> None:
+def reject(receipts: Receipts, url: Url = None, queue: QueueName = "default", error: Error = None) -> None:
     """The tasks can never succeed: they are dead at once."""
     _settle(url, queue, [Reject(queue=queue, receipt=receipt, error=error) for receipt in receipts])
 

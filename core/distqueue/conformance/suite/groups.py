@@ -198,3 +198,29 @@ class Groups(Subject):
         self.pass_time(self.moment)
         self.take("g2")
         assert self.find("g1") is None
+
+    @clause("GROUP-18", "a redrive into a group of another priority is refused", needs="groups priorities")
+    def test_a_redrive_into_another_priority_is_refused(self) -> None:
+        self.put(task_id="g1", group="g", priority=3)
+        self.reject(self.take("g1"))
+        self.put(task_id="g2", group="g", priority=5)
+        outcome = self.do(Redrive(queue=self.queue))
+        refused = Redriven(count=0, refused=("g1",))
+        assert outcome == refused or isinstance(outcome, GroupPriorityMismatch)
+        assert self.state("g1") is TaskState.DEAD
+        self.ack(self.take("g2"))
+        assert self.ok(Redrive(queue=self.queue), Redriven).count == 1
+        self.only("g1")
+
+    @clause(
+        "GROUP-19",
+        "a group whose head is dead goes on without it, also after a redrive of all",
+        needs="groups",
+    )
+    def test_redriven_tasks_stand_behind_the_living(self) -> None:
+        self.put_all("g1 g2 g3 g4", group="g")
+        for name in ("g1", "g2"):
+            self.reject(self.take(name))
+        assert self.ok(Redrive(queue=self.queue), Redriven).count == 2
+        for name in ("g3", "g4", "g1", "g2"):
+            self.ack(self.only(name))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from distqueue.broker import Broker
-from distqueue.commands import Ack, Claim, Load, Pause, Release
+from distqueue.commands import Ack, Claim, Load, Pause, Release, Remembered
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
 from distqueue.errors import AlreadySettled
-from distqueue.results import Claimed, Lease, Loaded, Settled, Stored
+from distqueue.results import Browsed, Claimed, Lease, Loaded, Settled, Stored
 from distqueue.task import RememberedTask, TaskRecord
 
 
@@ -120,3 +120,20 @@ class Moving(Subject):
         self.do(Pause(queue=self.queue))
         self.move(self.export())
         assert self.take_all() == "a b"
+
+    @clause("MOVE-8", "ids forgotten between two pages do not make others be left out", needs="browse dedup")
+    def test_pages_of_a_memory_in_use(self) -> None:
+        self.broker.close()
+        self.broker = self.open(dedup_max=6)
+        self.put_all("a b c d e f g h")
+        leases = self.claim(8)
+        for lease in leases[:6]:
+            self.ack(lease)
+        page = self.ok(Remembered(queue=self.queue, limit=3), Browsed)
+        listed = {each.task_id for each in page.remembered}
+        for lease in leases[6:]:
+            self.ack(lease)
+        while page.next is not None:
+            page = self.ok(Remembered(queue=self.queue, limit=3, after=page.next), Browsed)
+            listed |= {each.task_id for each in page.remembered}
+        assert listed >= {"c", "d", "e", "f"}

@@ -1,0 +1,115 @@
+"""The command ``distqueue``: its verbs, and what happens around each of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from distqueue.cli import admin, check, consume, installed, publish, read, settle, transfer
+from distqueue.cli.errors import EXIT_CODES, ExitCode, report
+from distqueue.cli.output import print_line
+from distqueue.errors import DistqueueError
+
+VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+    "Publish and consume": {
+        "put": publish.put,
+        "get": consume.get,
+        "ack": settle.ack,
+        "retry": settle.retry,
+        "release": settle.release,
+        "reject": settle.reject,
+    },
+    "Look": {
+        "show": read.show,
+        "stats": read.stats,
+        "peek": read.peek,
+        "dead": read.dead,
+    },
+    "Manage": {
+        "redrive": admin.redrive,
+        "cancel": admin.cancel,
+        "purge": admin.purge,
+        "pause": admin.pause,
+        "resume": admin.resume,
+    },
+    "Stores": {
+        "export": transfer.export_verb,
+        "import": transfer.import_verb,
+        "fsck": check.fsck,
+        "backends": installed.backends,
+        "config": installed.config,
+    },
+}
+"""Every verb, under the heading that it has in the help."""
+
+
+def main() -> int:
+    """Carry out the command line and return the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    try:
+        return _run()
+    except BrokenPipeError:  # whoever read has seen enough
+        _silence_output()
+        return ExitCode.ERROR
+    except (DistqueueError, OSError) as error:
+        return report(error)
+
+
+def build(*, is_rich: bool) -> typer.Typer:
+    """Return the command with all verbs; with ``is_rich``, its help has boxes and colours."""
+    app = typer.Typer(
+        name="distqueue",
+        epilog=EXIT_CODES,
+        rich_markup_mode="markdown" if is_rich else None,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_about)
+    for panel, verbs in VERBS.items():
+        for name, function in verbs.items():
+            app.command(name, rich_help_panel=panel)(function)
+    return app
+
+
+def _run() -> int:
+    command = typer.main.get_command(build(is_rich=sys.stdout.isatty() and sys.stderr.isatty()))
+    try:
+        command.main(prog_name="distqueue")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    finally:
+        sys.stdout.flush()
+    return ExitCode.OK
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version  # which takes longer than the help
+
+        print_line(f"distqueue {version('distqueue')}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version)
+    ] = False,
+) -> None:
+    """A durable task queue with swappable storage: start with one readable Queue.json."""
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _silence_output() -> None:
+    """Let nothing more be written at the end, as that would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
