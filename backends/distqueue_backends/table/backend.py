@@ -339,10 +339,7 @@ class TableBackend(Backend):
         return Browsed(tasks=self._records(queue, entries), next=following)
 
     def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
-        table = self.table(queue)
-        start = after or 0
-        page = list(islice(table.remembered, start, start + limit))
-        following = start + limit if len(page) == limit else None
+        page, following = self.table(queue).remembered.page(limit, after)
         return Browsed(remembered=[remembered_of(queue, gone) for gone in page], next=following)
 
     def stats(self, queue: str) -> Counted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Remembered:
         self._most = most
         self._by_id: dict[str, Gone] = {}
         self._order: deque[Gone] = deque()
+        self._dropped = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -34,6 +36,14 @@ class Remembered:
     def __iter__(self) -> Iterator[Gone]:
         """Go through what is remembered, the oldest first."""
         return (gone for gone in self._order if self._by_id.get(gone.task_id) is gone)
+
+    def page(self, limit: int, after: int | None) -> tuple[list[Gone], int | None]:
+        """Return up to ``limit`` of them, and where the next page begins, whatever is dropped meanwhile."""
+        start = max(after or 0, self._dropped)
+        stop = start + limit
+        page = islice(self._order, start - self._dropped, stop - self._dropped)
+        known = [gone for gone in page if self._by_id.get(gone.task_id) is gone]
+        return known, stop if stop < self._dropped + len(self._order) else None
 
     def get(self, task_id: str, now: float) -> Gone | None:
         """Return what is remembered of a task at ``now``, if anything."""
@@ -46,6 +56,7 @@ class Remembered:
         self._order.append(gone)
         while self._order and (len(self._by_id) > self._most or gone.at - self._order[0].at >= self._window):
             self.forget(self._order.popleft())
+            self._dropped += 1
 
     def forget(self, gone: Gone) -> None:
         """Forget a task, unless it went again since."""

@@ -24,7 +24,7 @@ def export_verb(
     # Imported here, as asyncio takes longer than most commands do.
     import asyncio
 
-    from distqueue.transfer import export_store
+    from distqueue.transfer.exporting import export_store
 
     with open_store(url) as store, progress("export", _total(store, queue)) as on_progress:
         counts = asyncio.run(export_store(store.broker, queue, path, on_progress))
@@ -46,7 +46,7 @@ def import_verb(
     # Imported here, as asyncio takes longer than most commands do.
     import asyncio
 
-    from distqueue.transfer import import_store
+    from distqueue.transfer.importing import import_store
 
     total = os.path.getsize(path) if os.path.isfile(path) else None
     with (

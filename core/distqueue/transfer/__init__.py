@@ -8,12 +8,7 @@ publishing and the ids that are remembered, and ends with a closing line that co
     {"task":{"task_id":"1","queue":"emails","state":"ready","data":{"to":"a@example.org"},"number":1,...}}
     {"remembered":{"task_id":"0","queue":"emails","at":1767225600.0,"checksum":3204,"settled":"ack"}}
     {"end":{"tasks":1,"remembered":1,"paused":1}}
+
+:func:`distqueue.transfer.exporting.export_store` writes one,
+:func:`distqueue.transfer.importing.import_store` reads it.
 """
-
-from __future__ import annotations
-
-from distqueue.transfer.exporting import export_store
-from distqueue.transfer.importing import Imported, RefusedLine, import_store
-from distqueue.transfer.lines import Counts
-
-__all__ = ["Counts", "Imported", "RefusedLine", "export_store", "import_store"]

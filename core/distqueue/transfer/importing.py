@@ -13,10 +13,8 @@ import msgspec
 from distqueue.broker import Broker
 from distqueue.commands import Load, Pause
 from distqueue.errors import InvalidTask, Refused, StoreFull
-from distqueue.limits import check_queue_name
 from distqueue.results import Loaded
 from distqueue.task import RememberedTask, TaskRecord
-from distqueue.transfer.checking import check_remembered, check_task
 from distqueue.transfer.files import STANDARD, first_and_last_line, lines_of
 from distqueue.transfer.lines import Content, Counts, check_header, decode_line
 
@@ -153,6 +151,8 @@ class _Import:
         for (line, command), outcome in zip(batch, outcomes):
             if isinstance(outcome, StoreFull):
                 raise outcome
+            if isinstance(outcome, InvalidTask):
+                raise InvalidTask(f"line {line}: {outcome}; what stands before it is imported")
             if isinstance(outcome, Refused):
                 self._refuse(line, outcome)
             elif isinstance(outcome, Loaded) and outcome.duplicate:
@@ -195,34 +195,23 @@ class _Import:
             self._lines[type(content)] += 1
 
     def _gather(self, content: Content, size: int) -> None:
-        if isinstance(content, Counts) or not self._is_wanted(content):
-            return
-        try:
-            self._batch.append((self._line, self._checked(content)))
+        if not isinstance(content, Counts) and self._is_wanted(content):
+            command = Pause(queue=content) if isinstance(content, str) else _load(content)
+            self._batch.append((self._line, command))
             self._bytes += size
-        except InvalidTask as error:
-            raise InvalidTask(f"line {self._line}: {error}; what stands before it is imported") from None
-        except Refused as refusal:
-            self._refuse(self._line, refusal)
 
     def _is_wanted(self, content: str | TaskRecord | RememberedTask) -> bool:
         queue = content if isinstance(content, str) else content.queue
         return self._queues is None or queue in self._queues
 
-    def _checked(self, content: str | TaskRecord | RememberedTask) -> Load | Pause:
-        match content:
-            case str():
-                return Pause(queue=check_queue_name(content))
-            case TaskRecord():
-                record = check_task(content, self._broker.capabilities)
-                return Load(queue=record.queue, record=record)
-            case RememberedTask():
-                return Load(queue=content.queue, record=check_remembered(content))
-
     def _refuse(self, line: int, reason: Refused) -> None:
         self._refused += 1
         if len(self._refusals) < MOST_REFUSED:
             self._refusals.append(RefusedLine(line=line, reason=str(reason)))
+
+
+def _load(record: TaskRecord | RememberedTask) -> Load:
+    return Load(queue=record.queue, record=record)
 
 
 def _kind(command: Load | Pause) -> type[Content]:

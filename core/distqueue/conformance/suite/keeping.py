@@ -50,11 +50,18 @@ class Keeping(Subject):
         self.ok(Ack(queue=self.queue, receipt=lease.receipt), Settled)
         self.refuse(Release(queue=self.queue, receipt=lease.receipt), AlreadySettled)
 
-    @clause("KEEP-5", "the id of a kept task is remembered after its time is over", needs="keep_done dedup")
+    @clause(
+        "KEEP-5",
+        "the id and the receipt of a kept task are remembered after its time is over",
+        needs="keep_done dedup",
+    )
     def test_the_id_of_a_kept_task_stays_remembered(self) -> None:
         self.put(task_id="it", keep_done=self.moment)
-        self.ack(self.take("it"))
+        lease = self.take("it")
+        self.ack(lease)
         self.pass_time(self.moment)
         assert self.claim() == []
+        self.ack(lease)
+        self.refuse(Release(queue=self.queue, receipt=lease.receipt), AlreadySettled)
         assert self.ok(self.make(task_id="it", keep_done=self.moment), Stored).duplicate
         assert self.claim() == []
