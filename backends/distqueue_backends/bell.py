@@ -130,7 +130,8 @@ class Bell:
     def ring(self) -> None:
         """Wake everybody who waits, in any process."""
         now = time.time_ns()  # the kernel's own clock may give two rings one time
-        os.utime(self._fd, ns=(now, now))
+        with suppress(OSError):  # a ring is a hint
+            os.utime(self._fd, ns=(now, now))
 
     def rings(self) -> int:
         """Return how often the bell rang so far, as far as it was listened to."""

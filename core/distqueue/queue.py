@@ -42,8 +42,9 @@ class Queue(Client[Session]):
 
     ``url`` says where the store is (default: ``DISTQUEUE_URL``, else the nearest ``distqueue.toml``).
     ``options`` are those of the backend, and ``lease``, ``retry`` (a ``Backoff``), ``max_attempts``,
-    ``keep_done`` and ``flush_interval``, which hold where a call does not say otherwise. The store is
-    opened when it is first needed, by each process for itself.
+    ``keep_done`` and ``flush_interval``, which hold where a call does not say otherwise; with
+    ``create=False`` a store that is not there is ``StoreMissing``. The store is opened when it is first
+    needed, by each process for itself.
 
     >>> with Queue("json:///Queue.json", name="emails") as queue:              # doctest: +SKIP
     ...     queue.put({"to": "a@example.org"}, delay=10, priority=5)
@@ -85,7 +86,8 @@ class Queue(Client[Session]):
         """Store many tasks, as many in one commit as the store allows.
 
         The options hold for every payload. Among the payloads may be tasks made by :meth:`task`,
-        which have their own.
+        which have their own. Make all of them so to know their ids beforehand: after
+        ``OutcomeUnknown`` the same tasks can be put again, and those that were stored are duplicates.
 
         Raises:
             BatchRefused: at least one task was refused; the others are stored.

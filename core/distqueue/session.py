@@ -12,7 +12,7 @@ import msgspec
 from distqueue.broker import Broker
 from distqueue.commands import Claim, Command, Release
 from distqueue.defaults import Defaults
-from distqueue.errors import CarriedAcrossFork
+from distqueue.errors import CarriedAcrossFork, Closed
 from distqueue.outcomes import leases_in
 from distqueue.renewal import Renewal
 from distqueue.results import Outcome
@@ -35,12 +35,15 @@ class Session:
         self._open_broker = open_broker
         self._opening = threading.Lock()
         self._broker: Broker | None = None
+        self._is_closed = False
 
     @property
     def broker(self) -> Broker:
         """The broker, opened by whoever asks first."""
         if self._broker is None:
             with self._opening:
+                if self._is_closed:
+                    raise Closed("the queue has been closed; open another one")
                 if self._broker is None:
                     self._broker = self._open_broker()
         return self._broker
@@ -83,5 +86,6 @@ class Session:
         self.unwaited.close()
         self.renewal.close()
         with self._opening:
+            self._is_closed = True
             if self._broker is not None:
                 self._broker.close()

@@ -108,6 +108,7 @@ def test_a_program_interrupted_in_the_middle_ends_quietly(url: str) -> None:
         from distqueue import AsyncQueue
 
         async def main():
+            asyncio.get_running_loop().slow_callback_duration = 60
             async with AsyncQueue({url!r}) as queue:
                 await queue.put(1, task_id="a")
                 async for delivery in queue:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,14 +17,17 @@ from distqueue import (
     OutcomeUnknown,
     Queue,
     StoreFailed,
+    StoreMissing,
     TaskNotFound,
     TaskState,
 )
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Claim, Command, Put
+from distqueue.defaults import Defaults
 from distqueue.groupcommit import GroupCommit
 from distqueue.results import Outcome, Seen
+from distqueue.session import Session
 from distqueue_backends.memory import MemoryBackend
 
 from .conftest import Until
@@ -148,9 +152,23 @@ def test_a_closed_queue_refuses_everything_and_can_be_closed_again(url: str) -> 
             ask()
 
 
-def test_a_queue_that_was_never_used_opens_nothing(tmp_path: object) -> None:
+def test_a_queue_that_was_never_used_opens_nothing(tmp_path: Path) -> None:
     with Queue(f"json:///{tmp_path}/none/Queue.json"):
         pass
+
+
+def test_a_missing_store_is_not_made_if_that_is_not_wanted(tmp_path: Path) -> None:
+    with Queue(f"json:///{tmp_path}/Queue.json", create=False) as queue, pytest.raises(StoreMissing):
+        queue.get(timeout=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_session_that_was_closed_opens_nothing_any_more() -> None:
+    session = Session(MemoryBackend, "default", Defaults())
+    session.close()
+    with pytest.raises(Closed):
+        session.apply([])
+    assert not session.is_open
 
 
 def test_what_is_wrong_with_the_url_or_an_option_is_said(url: str) -> None:

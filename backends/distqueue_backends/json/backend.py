@@ -25,6 +25,7 @@ from distqueue.errors import (
     Closed,
     OutcomeUnknown,
     StoreDamaged,
+    StoreError,
     StoreFailed,
     StoreFull,
     StoreMissing,
@@ -104,8 +105,10 @@ class JsonBackend(TableBackend):
             with self._lock:
                 self._load(create=create)
             self._bell = Bell(f"{self.path}.bell")
-        except BaseException:
+        except BaseException as error:
             self.leave_to_parent()
+            if isinstance(error, OSError):
+                raise StoreError(f"{self.path} cannot be opened: {error}") from error
             raise
         _OPEN.add(self)
 
@@ -249,7 +252,11 @@ class JsonBackend(TableBackend):
         try:
             sync_directory(self.path)
         except OSError as error:
-            raise self._failed(error) from error
+            self._failed(error)
+            raise StoreFailed(
+                f"the directory of {self.path} could not be synced ({error}); nothing was stored. "
+                "Close the store and open it again, which recovers it"
+            ) from error
 
     def _load(self, *, create: bool) -> None:
         """Read the whole store. The lock is held."""

@@ -115,6 +115,7 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
             "queue",
             table.name,
             next_number=table.next_number,
+            last_number=table.last_number,
             paused=table.paused or None,
             expired=table.expired or None,
         )

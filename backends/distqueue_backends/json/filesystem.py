@@ -75,10 +75,21 @@ def open_regular(path: str) -> int:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise StoreError(f"{path} cannot be opened as a store: {reason}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(fd)
-        raise StoreError(f"{path} is not a plain file")
+        what = "has a second name (a hard link)" if stat.S_ISREG(status.st_mode) else "is not a plain file"
+        raise StoreError(f"{path} {what}; a store is a file of its own, so that its lock guards it")
     return fd
+
+
+def read_all(fd: int, offset: int = 0) -> bytes:
+    """Return what a file holds from ``offset`` on; one read gives no more than 2 GiB."""
+    chunks = []
+    while chunk := os.pread(fd, 1 << 30, offset):
+        chunks.append(chunk)
+        offset += len(chunk)
+    return b"".join(chunks)
 
 
 @contextmanager
@@ -161,8 +172,15 @@ def write_aside(path: str, kind: str, data: bytes) -> str:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(aside, flags, 0o600)
     try:
-        os.write(fd, data)
+        block = memoryview(data)
+        while block:
+            block = block[os.write(fd, block) :]
         os.fsync(fd)
+    except OSError as error:
+        os.unlink(aside)
+        raise StoreError(
+            f"{len(data)} bytes of {path} have to be kept aside, but cannot be written: {error.strerror}"
+        ) from error
     finally:
         os.close(fd)
     return aside

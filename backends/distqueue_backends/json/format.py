@@ -81,12 +81,12 @@ def decode_header(line: bytes) -> Header:
     try:
         fields = orjson.loads(inner)
         crc = fields["crc"]
+        if crc != f"{zlib.crc32(inner[_BODY:]):08x}":
+            raise Damaged("the checksum of the header is wrong")
         if fields["format"] > FORMAT:
             raise UnsupportedFormat(
                 f"it has format {fields['format']}, newer than {FORMAT}: update distqueue"
             )
-        if crc != f"{zlib.crc32(inner[_BODY:]):08x}":
-            raise Damaged("the checksum of the header is wrong")
         return msgspec.convert(fields, Header)
     except (orjson.JSONDecodeError, KeyError, TypeError, msgspec.ValidationError) as error:
         raise Damaged(f"the header cannot be read: {error}") from None

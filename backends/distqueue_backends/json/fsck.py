@@ -12,9 +12,10 @@ import msgspec
 from distqueue.backend import Fsck
 from distqueue.errors import UnsupportedFormat
 from distqueue_backends.json.compaction import compact
-from distqueue_backends.json.filesystem import open_regular, write_aside
+from distqueue_backends.json.filesystem import open_regular, read_all, write_aside
 from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit, decode_header
 from distqueue_backends.json.log_file import LogFile
+from distqueue_backends.json.recovery import first_commit
 from distqueue_backends.json.replay import Replay, Unfit
 from distqueue_backends.table.clock import SharedClock
 from distqueue_backends.table.queue_table import QueueTable
@@ -56,10 +57,11 @@ def repair(path: str) -> Fsck:
         return report
     fd = open_regular(path)
     try:
-        header, start = _header(fd, [])
+        findings: list[str] = []
+        header, start = _header(fd, findings)
         tables: dict[str, QueueTable] = {}
         replay = Replay(tables, _new_table, lenient=True)
-        bad: list[bytes] = []
+        bad = [os.pread(fd, start, 0)] if findings else []
         for line in _lines(fd, start):
             if line.commit is not None:
                 replay.commit(line.commit, line.data, line.offset)
@@ -77,16 +79,17 @@ def _header(fd: int, findings: list[str]) -> tuple[Header, int]:
     line, _, _ = os.pread(fd, 4096, 0).partition(b"\n")
     try:
         return decode_header(line), len(line)
-    except Damaged as damage:
-        findings.append(f"byte 0: {damage}")
-        return Header(version=version("distqueue"), store=str(uuid.uuid4())), len(line)
-    except UnsupportedFormat as error:
-        raise UnsupportedFormat(f"this is not a store that can be examined: {error}") from None
+    except (Damaged, UnsupportedFormat) as fault:
+        start = first_commit(fd)
+        if start is None and isinstance(fault, UnsupportedFormat):
+            raise UnsupportedFormat(f"this is not a store that can be examined: {fault}") from None
+        findings.append(f"byte 0: the header is damaged: {fault}")
+        return Header(version=version("distqueue"), store=str(uuid.uuid4())), start or len(line)
 
 
 def _lines(fd: int, start: int) -> Iterator[Line]:
     """Go through the lines between the header and the closing brackets."""
-    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    data = read_all(fd)
     offset, seq = start + 1, 0
     while offset < len(data):
         stop = data.find(b"\n", offset)
@@ -121,7 +124,7 @@ def _take(replay: Replay, line: Line) -> str | None:
 
 def _tail(fd: int) -> list[str]:
     """Tell what is wrong with the end of the file."""
-    data = os.pread(fd, os.fstat(fd).st_size, 0).rstrip(b" ")
+    data = read_all(fd).rstrip(b" ")
     return [] if data.endswith(CLOSE) else ["the closing brackets at the end are missing or not the last"]
 
 

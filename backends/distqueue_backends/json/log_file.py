@@ -21,6 +21,7 @@ ROOM: Final = 256 * 1024
 RESERVE: Final = 64 * 1024
 """How many of them only settling may use, so that a full disk can be worked off."""
 
+_MOST_AT_ONCE: Final = 64 * 1024 * 1024
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -102,8 +103,8 @@ class LogFile:
             return [entry.where for entry in entries if isinstance(entry.where, bytes)]
         first = min(offset for offset, _ in stored)
         last = max(offset + size for offset, size in stored)
-        near = last - first <= 4 * sum(size for _, size in stored) + ROOM
-        block = os.pread(self.fd, last - first, first) if near else b""
+        near = last - first <= min(4 * sum(size for _, size in stored) + ROOM, _MOST_AT_ONCE)
+        block = self._read(first, last - first) if near else b""
         return [
             self._payload(entry, span, block, first if near else -1) for entry, span in zip(entries, spans)
         ]
@@ -113,9 +114,16 @@ class LogFile:
             assert isinstance(entry.where, bytes)  # noqa: S101 - put in this very commit
             return entry.where
         offset, size = span
-        return (
-            block[offset - first : offset - first + size] if first >= 0 else os.pread(self.fd, size, offset)
-        )
+        return block[offset - first : offset - first + size] if first >= 0 else self._read(offset, size)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        data = os.pread(self.fd, size, offset)
+        while len(data) < size:
+            more = os.pread(self.fd, size - len(data), offset + len(data))
+            if not more:
+                raise OSError(errno.EIO, "the file is shorter than it was")
+            data += more
+        return data
 
     # --- Writing ----------------------------------------------------------------------------------
 

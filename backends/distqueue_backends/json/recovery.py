@@ -12,12 +12,12 @@ import os
 from typing import Final
 
 from distqueue.errors import StoreDamaged, UnsupportedFormat
-from distqueue_backends.json.filesystem import write_aside
+from distqueue_backends.json.filesystem import read_all, write_aside
 from distqueue_backends.json.format import CLOSE, Damaged, Header, decode_commit, decode_header
 from distqueue_backends.json.log_file import CHUNK, LogFile
 
 _log: Final = logging.getLogger("distqueue")
-_COMMIT_START: Final = b'\n{"crc":"'
+_COMMIT_START: Final = b'{"crc":"'
 _MOST_KEPT: Final = 64 * 1024 * 1024
 
 
@@ -32,9 +32,33 @@ def read_header(path: str, fd: int) -> tuple[Header, int]:
     try:
         return decode_header(line), len(line)
     except Damaged as damage:
-        raise StoreDamaged(f"{path}: {damage}; `distqueue fsck --repair` goes on without it") from None
+        raise _header_damaged(path, str(damage)) from None
     except UnsupportedFormat as error:
+        if first_commit(fd) is not None:
+            raise _header_damaged(path, "it does not begin like one, but there are commits") from None
         raise UnsupportedFormat(f"{path} cannot be opened: {error}") from None
+
+
+def first_commit(fd: int) -> int | None:
+    """Return where the line break before the first good commit is: for a header that cannot be read."""
+    data = os.pread(fd, _MOST_KEPT, 0)
+    at = data.find(b"\n" + _COMMIT_START)
+    while at >= 0:
+        line, _, _ = data[at + 1 :].partition(b"\n")
+        try:
+            decode_commit(line.removesuffix(b","))
+        except Damaged:
+            at = data.find(b"\n" + _COMMIT_START, at + 1)
+        else:
+            return at
+    return None
+
+
+def _header_damaged(path: str, how: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"the header of {path} (byte 0) is damaged: {how}. Nothing was changed. "
+        "`distqueue fsck --repair` keeps the bad bytes aside and goes on with the rest"
+    )
 
 
 def settle_tail(path: str, log: LogFile, fault: Damaged | None, *, trust_prefix: bool = False) -> None:
@@ -88,14 +112,14 @@ def _commit_behind(log: LogFile) -> int | None:
 
     A torn write holds no whole commit but its own first line, which would have been read.
     """
-    data = os.pread(log.fd, os.fstat(log.fd).st_size - log.end, log.end)
-    at = data.find(_COMMIT_START)
+    data = read_all(log.fd, log.end)
+    at = data.find(_COMMIT_START)  # not at a line's beginning only: the line break may be what is bad
     while at >= 0:
-        stop = data.find(b"\n", at + 1)
-        line = data[at + 1 : stop if stop >= 0 else len(data)].rstrip(b",")
+        stop = data.find(b"\n", at)
+        line = data[at : stop if stop >= 0 else len(data)]
         try:
-            if decode_commit(line).seq > log.seq:
-                return log.end + at + 1
+            if decode_commit(line.removesuffix(b",")).seq > log.seq:
+                return log.end + at
         except Damaged:
             pass
         at = data.find(_COMMIT_START, at + 1)

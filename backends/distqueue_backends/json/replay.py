@@ -149,7 +149,7 @@ def _options(task: dict[str, Any]) -> Options:
 
 
 def _queue(table: QueueTable, op: dict[str, Any], at: float) -> None:
-    table.next_number = op["next_number"]
+    table.next_number, table.last_number = op["next_number"], op["last_number"]
     table.paused = op.get("paused", False)
     table.expired = op.get("expired", 0)
 

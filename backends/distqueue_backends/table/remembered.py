@@ -54,11 +54,18 @@ class Remembered:
         """Remember a task, and forget those whose time is over."""
         self._by_id[gone.task_id] = gone
         self._order.append(gone)
-        while self._order and (len(self._by_id) > self._most or gone.at - self._order[0].at >= self._window):
-            self.forget(self._order.popleft())
+        while self._order and self._is_over(self._order[0], gone.at):
+            self._forget(self._order.popleft())
             self._dropped += 1
 
-    def forget(self, gone: Gone) -> None:
-        """Forget a task, unless it went again since."""
+    def _is_over(self, first: Gone, now: float) -> bool:
+        """Whether the first in order is to go; one that went again since is, as no snapshot has it."""
+        return (
+            len(self._by_id) > self._most
+            or now - first.at >= self._window
+            or self._by_id.get(first.task_id) is not first
+        )
+
+    def _forget(self, gone: Gone) -> None:
         if self._by_id.get(gone.task_id) is gone:
             del self._by_id[gone.task_id]

@@ -9,7 +9,7 @@ import typer
 
 from distqueue.cli.errors import ExitCode, complain, report
 from distqueue.cli.options import QueueName, TaskIds, Url
-from distqueue.cli.output import print_line
+from distqueue.cli.output import counted, print_line
 from distqueue.cli.store import open_store
 from distqueue.commands import Cancel, Pause, Purge, Redrive, Resume
 from distqueue.errors import Refused
@@ -21,7 +21,7 @@ from distqueue.task import TaskState
 def redrive(
     task_id: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK_ID]", help="Only this task.  [default: all dead ones]"),
+        typer.Argument(metavar="TASK_ID", help="Only this task.  [default: all dead ones]"),
     ] = None,
     url: Url = None,
     queue: QueueName = "default",
@@ -29,10 +29,13 @@ def redrive(
         str | None, typer.Option(metavar="TEXT", help="Only tasks whose error contains this text.")
     ] = None,
 ) -> None:
-    """Make dead tasks ready again, at the end of the line, with all their attempts."""
+    """Make dead tasks ready again.
+
+    They come to the end of the line, with all their attempts.
+    """
     with open_store(url, queue) as store:
         redriven = store.ask(Redrive(queue=queue, task_id=task_id, error=error), Redriven)
-    print_line(f"{redriven.count} tasks are ready again")
+    print_line(f"redriven: {counted(redriven.count, 'task')}")
     for refused in redriven.refused:
         complain(f"task {refused} stays dead: its unique key is taken, or its group has another priority")
     if redriven.refused:
@@ -40,7 +43,10 @@ def redrive(
 
 
 def cancel(task_ids: TaskIds, url: Url = None, queue: QueueName = "default") -> None:
-    """Remove tasks, whatever their state; a consumer that has one is told when it settles it."""
+    """Remove tasks, whatever their state.
+
+    A consumer that has one is told so when it settles it.
+    """
     with open_store(url, queue) as store:
         outcomes = store.broker.apply([Cancel(queue=queue, task_id=each) for each in task_ids])
     codes = [report(outcome) for outcome in outcomes if isinstance(outcome, Refused)]
@@ -61,17 +67,20 @@ def purge(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the tasks of a queue, all or those in some states."""
+    """Remove all tasks of a queue, or those in some states."""
     states = tuple(state or ())
     with open_store(url, queue) as store:
         if not yes:
             _confirm(queue, states)
         purged = store.ask(Purge(queue=queue, states=states), Purged)
-    print_line(f"{purged.count} tasks are removed")
+    print_line(f"purged: {counted(purged.count, 'task')}")
 
 
 def pause(url: Url = None, queue: QueueName = "default") -> None:
-    """Let nobody get tasks of a queue until it is resumed; everything else goes on."""
+    """Let nobody get tasks of a queue until it is resumed.
+
+    Everything else goes on.
+    """
     with open_store(url, queue) as store:
         store.ask(Pause(queue=queue), PauseSet)
     print_line(f"queue {queue} is paused")

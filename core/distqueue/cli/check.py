@@ -19,7 +19,7 @@ def fsck(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Examine a store: whether all that is in it is what was written."""
+    """Examine a store, and repair it if asked to."""
     from distqueue.opening import examine_store  # not needed by whoever asks for help
 
     settings = find_settings(url)

@@ -50,9 +50,9 @@ def get(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Get tasks: print the data of each as one line, and ack it once the line is written.
+    """Get tasks and print the data of each, a line each.
 
-    If the reader has gone, the task is given back.
+    A task is acked once its line is written. If the reader has gone, the task is given back.
     """
     with open_store(url, queue) as store:
         length = store.settings.lease if lease is None else lease

@@ -38,7 +38,10 @@ def backends(
 
 
 def config(url: Url = None, queue: QueueName = "default", as_json: AsJson = False) -> None:
-    """Print every setting in force for a queue, and where it comes from. Secrets are hidden."""
+    """Print the settings in force, and where they come from.
+
+    Secrets are hidden.
+    """
     values = explain(url, queue)
     if as_json:
         for value in values:

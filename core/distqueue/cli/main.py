@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from distqueue.cli import admin, check, consume, installed, publish, read, settle, transfer
-from distqueue.cli.errors import EXIT_CODES, ExitCode, report
+from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
 from distqueue.errors import DistqueueError
 
@@ -54,6 +54,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    if not _has_output():
+        return ExitCode.ERROR
     try:
         return _run()
     except BrokenPipeError:  # whoever read has seen enough
@@ -108,6 +110,21 @@ def _about(
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+def _has_output() -> bool:
+    """Fill the places of closed standard streams, so that no file of a store comes to stand there.
+
+    A closed standard output is an error: what is got would be lost.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if sys.stdout is None:
+        complain("the standard output is closed; redirect it to /dev/null if nobody is to see it")
+    return sys.stdout is not None
 
 
 def _silence_output() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
+
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def print_json(value: object) -> None:
@@ -55,6 +59,11 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else _escaped(char) for char in text)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number with what it counts: ``1 task``, ``2 tasks``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def shown_time(at: float | None) -> str:
     """Return a time in seconds since the epoch for people: ISO 8601, local, to the second."""
     if at is None:
@@ -63,6 +72,15 @@ def shown_time(at: float | None) -> str:
         return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
     except (OverflowError, ValueError, OSError):
         return f"{at:.0f}"
+
+
+def shown_age(at: float | None) -> str:
+    """Return how far a time is from now, for a table: ``5m ago``, ``in 2h``."""
+    if at is None:
+        return ""
+    away = at - time.time()
+    size, unit = next((size, unit) for size, unit in _UNITS if abs(away) >= size or size == 1)
+    return f"in {away // size:.0f}{unit}" if away > 0 else f"{-away // size:.0f}{unit} ago"
 
 
 def shown_data(data: msgspec.Raw) -> str:
@@ -97,8 +115,8 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for position, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=position == 0)
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
     Console().print(table)

@@ -13,14 +13,14 @@ import typer
 from distqueue.cli.errors import ExitCode, complain, note
 from distqueue.cli.lines import Arrival, arriving, size_of
 from distqueue.cli.options import QueueName, Url
-from distqueue.cli.output import print_line
+from distqueue.cli.output import counted, print_line
 from distqueue.cli.progress import progress
 from distqueue.cli.store import Store, open_store
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask, OutcomeUnknown, Refused, StoreError
 from distqueue.ids import new_task_id
 from distqueue.outcomes import expect
-from distqueue.payload import check
+from distqueue.payload import Payload, check
 from distqueue.request import batches, good_puts, merged
 from distqueue.results import Outcome, Stored
 from distqueue.times import epoch
@@ -28,7 +28,7 @@ from distqueue.times import epoch
 
 def put(
     data: Annotated[
-        str, typer.Argument(metavar="[DATA|-]", help="The task's data as JSON; - reads one task a line.")
+        str, typer.Argument(metavar="DATA|-", help="The task's data as JSON; - reads one task a line.")
     ] = "-",
     url: Url = None,
     queue: QueueName = "default",
@@ -63,9 +63,10 @@ def put(
     publisher_id: Annotated[str | None, typer.Option(metavar="NAME", help="Who puts it.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Do not print the ids.")] = False,
 ) -> None:
-    """Put a task, or one for each line of the standard input, and print its id.
+    """Put tasks and print their ids.
 
-    The store is created if there is none.
+    One task from the command line, or one for each line of the standard input. The store is created
+    if there is none.
     """
     if task_id is not None and data == "-":
         raise typer.BadParameter("an id names one task: give its data as the argument, not as lines")
@@ -79,14 +80,17 @@ def put(
         "publisher_id": publisher_id,
         "headers": _headers(header),
     }
+    if max_attempts is not None:
+        options["max_attempts"] = _max_attempts(max_attempts)
+    if keep_done is not None:
+        options["keep_done"] = keep_done
+    payload = None if data == "-" else check(data.encode(errors="surrogateescape"))
     with open_store(url, queue, create=True) as store:
-        options["max_attempts"] = _max_attempts(max_attempts, store.settings.max_attempts)
-        options["keep_done"] = store.settings.keep_done if keep_done is None else keep_done
         publisher = _Publisher(store, queue, options, quiet)
-        if data == "-":
+        if payload is None:
             publisher.put_lines()
         else:
-            publisher.put_one(task_id or new_task_id(), data)
+            publisher.put_one(task_id or new_task_id(), payload)
 
 
 class _Publisher:
@@ -94,17 +98,19 @@ class _Publisher:
 
     def __init__(self, store: Store, queue: str, options: dict[str, Any], quiet: bool) -> None:
         self._store = store
-        self._template = Put(queue=queue, task_id="", data=b"", **options)
+        settings = store.settings
+        defaults = {"max_attempts": settings.max_attempts, "keep_done": settings.keep_done}
+        self._template = Put(queue=queue, task_id="", data=b"", **{**defaults, **options})
         self._quiet = quiet
         self._refused = 0
 
-    def put_one(self, task_id: str, data: str) -> None:
+    def put_one(self, task_id: str, data: Payload) -> None:
         """Put a task.
 
         Raises:
             DistqueueError: it is not stored, or perhaps not.
         """
-        put = self._put(task_id, data.encode(errors="surrogateescape"))
+        put = self._put(task_id, data)
         try:
             outcome = self._store.broker.apply([put])[0]
         except OutcomeUnknown as error:
@@ -122,7 +128,7 @@ class _Publisher:
                 self._put_arrival(arrival)
                 on_progress(arrival.bytes_read)
         if self._refused:
-            complain(f"{self._refused} lines were refused, the others are stored")
+            complain(f"{counted(self._refused, 'line')} refused; the others are stored")
             raise typer.Exit(ExitCode.REFUSED)
 
     def _put_arrival(self, arrival: Arrival) -> None:
@@ -182,11 +188,7 @@ def _headers(pairs: Sequence[str] | None) -> dict[str, str] | None:
     return headers or None
 
 
-def _max_attempts(text: str | None, default: int | None) -> int | None:
-    if text is None:
-        return default
-    if text == "unlimited":
-        return None
-    if not text.isdecimal():
+def _max_attempts(text: str) -> int | None:
+    if text != "unlimited" and not text.isdecimal():
         raise typer.BadParameter(f"max-attempts is {text!r:.80}; use a whole number, or 'unlimited'")
-    return int(text)
+    return None if text == "unlimited" else int(text)

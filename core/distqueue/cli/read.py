@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from distqueue.cli.options import AnyQueue, AsJson, QueueName, TaskId, Url
-from distqueue.cli.output import print_fields, print_json, print_table, shown_data, shown_time
+from distqueue.cli.output import (
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+    shown_age,
+    shown_data,
+    shown_time,
+)
 from distqueue.cli.store import Store, open_store
 from distqueue.commands import Browse, Find, Stats
 from distqueue.errors import TaskNotFound
-from distqueue.results import Browsed, Counted, Found, QueueStats
+from distqueue.results import Browsed, Counted, Found
 from distqueue.task import TaskRecord, TaskState
 
 _PAGE = 1000
@@ -29,7 +37,7 @@ def show(task_id: TaskId, url: Url = None, queue: QueueName = "default", as_json
     if as_json:
         print_json(task)
     else:
-        print_fields({name: _shown(task, name) for name in task.__struct_fields__})
+        print_fields({name: _shown(task, name, shown_time) for name in task.__struct_fields__})
 
 
 def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> None:
@@ -39,9 +47,16 @@ def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> N
     if as_json:
         print_json({"queues": counted.queues, "store": counted.store})
         return
-    columns = QueueStats.__struct_fields__
-    print_table(columns, ([_shown(each, column) for column in columns] for each in counted.queues))
+    counts = ("queue", "ready", "scheduled", "leased", "done", "dead", "waiting", "paused")
+    print_table(
+        [*counts, "oldest ready"],
+        [
+            [*(getattr(each, name) for name in counts), shown_age(each.oldest_ready_at)]
+            for each in counted.queues
+        ],
+    )
     if counted.store:
+        print_line("")
         print_fields(counted.store)
 
 
@@ -55,20 +70,25 @@ def peek(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the next tasks in line, in the order in which they would be got."""
+    """List the next tasks, in the order of getting them."""
     with open_store(url, queue) as store:
-        if state is not None:
-            tasks = _browse(store, queue, state, count)
-        else:
+        if state is None:
             first = Browse(queue=queue, states=(TaskState.READY,), order="line", limit=count)
             tasks = iter(store.ask(first, Browsed).tasks)
-        _print_tasks(tasks, as_json, "until")
+        else:
+            tasks = _browse(store, queue, state, count)
+        when = "put_at" if state is None else "until"
+        _print_tasks(tasks, as_json, ("task_id", "attempt", when, "data"))
 
 
 def dead(url: Url = None, queue: QueueName = "default", count: Count = 100, as_json: AsJson = False) -> None:
-    """List tasks that are out of attempts or were rejected, the oldest first."""
+    """List dead tasks, the oldest first.
+
+    They are out of attempts, or were rejected.
+    """
     with open_store(url, queue) as store:
-        _print_tasks(_browse(store, queue, TaskState.DEAD, count), as_json, "error")
+        tasks = _browse(store, queue, TaskState.DEAD, count)
+        _print_tasks(tasks, as_json, ("task_id", "attempt", "error", "data"))
 
 
 def _browse(store: Store, queue: str, state: TaskState, count: int) -> Iterator[TaskRecord]:
@@ -83,17 +103,20 @@ def _browse(store: Store, queue: str, state: TaskState, count: int) -> Iterator[
             return
 
 
-def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, last_column: str) -> None:
+def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, columns: Sequence[str]) -> None:
     if as_json:
         for task in tasks:
             print_json(task)
         return
-    columns = ("task_id", "state", "priority", "attempt", "put_at", last_column, "data")
-    print_table(columns, ([_shown(task, column) for column in columns] for task in tasks))
+    print_table(columns, ([_shown(task, column, shown_age) for column in columns] for task in tasks))
 
 
-def _shown(what: TaskRecord | QueueStats, column: str) -> object:
-    value = getattr(what, column)
-    if column == "until" or column.endswith("_at"):
-        return shown_time(value)
-    return shown_data(value) if column == "data" else value
+def _shown(task: TaskRecord, name: str, show_time: Callable[[float | None], str]) -> object:
+    value = getattr(task, name)
+    match name:
+        case "put_at" | "until" | "expires_at":
+            return show_time(value)
+        case "data":
+            return shown_data(value)
+        case _:
+            return value

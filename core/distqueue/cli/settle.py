@@ -23,7 +23,7 @@ Error = Annotated[
 
 
 def ack(receipts: Receipts, url: Url = None, queue: QueueName = "default") -> None:
-    """The tasks are carried out."""
+    """Settle tasks as carried out."""
     _settle(url, queue, [Ack(queue=queue, receipt=receipt) for receipt in receipts])
 
 
@@ -37,7 +37,10 @@ def retry(
     ] = None,
     error: Error = None,
 ) -> None:
-    """The attempts failed: try again later, or never if that was the last."""
+    """Try tasks again later: the attempts failed.
+
+    A task whose attempts are used up is dead.
+    """
     from distqueue.config import find_settings
 
     backoff = find_settings(url, queue).retry
@@ -52,12 +55,12 @@ def retry(
 
 
 def release(receipts: Receipts, url: Url = None, queue: QueueName = "default") -> None:
-    """Give the tasks back, at their old places, without using up an attempt."""
+    """Give tasks back, with their attempts and places."""
     _settle(url, queue, [Release(queue=queue, receipt=receipt) for receipt in receipts])
 
 
 def reject(receipts: Receipts, url: Url = None, queue: QueueName = "default", error: Error = None) -> None:
-    """The tasks can never succeed: they are dead at once."""
+    """Make tasks dead at once: they can never succeed."""
     _settle(url, queue, [Reject(queue=queue, receipt=receipt, error=error) for receipt in receipts])
 
 

@@ -9,6 +9,7 @@ import typer
 
 from distqueue.cli.errors import ExitCode, complain, note
 from distqueue.cli.options import SomeQueues, Url
+from distqueue.cli.output import counted
 from distqueue.cli.progress import progress
 from distqueue.cli.store import Store, open_store
 from distqueue.commands import Stats
@@ -16,7 +17,7 @@ from distqueue.results import Counted
 
 
 def export_verb(
-    path: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Where to; - is standard output.")] = "-",
+    path: Annotated[str, typer.Argument(metavar="FILE|-", help="Where to; - is standard output.")] = "-",
     url: Url = None,
     queue: SomeQueues = None,
 ) -> None:
@@ -28,26 +29,27 @@ def export_verb(
 
     with open_store(url) as store, progress("export", _total(store, queue)) as on_progress:
         counts = asyncio.run(export_store(store.broker, queue, path, on_progress))
-    note(f"exported {counts.tasks} tasks and {counts.remembered} remembered ids")
+    note(f"exported {counted(counts.tasks, 'task')} and {counted(counts.remembered, 'remembered id')}")
 
 
 def import_verb(
-    path: Annotated[str, typer.Argument(metavar="[FILE|-]", help="An export; - is standard input.")] = "-",
+    path: Annotated[str, typer.Argument(metavar="FILE|-", help="An export; - is standard input.")] = "-",
     url: Url = None,
     queue: SomeQueues = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Take what is left of a truncated export.")
     ] = False,
 ) -> None:
-    """Store the tasks of an export exactly as they were; twice is the same as once.
+    """Store the tasks of an export exactly as they were.
 
-    The store is created if there is none.
+    To import twice is the same as once. The store is created if there is none.
     """
     # Imported here, as asyncio takes longer than most commands do.
     import asyncio
 
-    from distqueue.transfer.importing import import_store
+    from distqueue.transfer.importing import check_export, import_store
 
+    asyncio.run(check_export(path, partial=partial))
     total = os.path.getsize(path) if os.path.isfile(path) else None
     with (
         open_store(url, create=True) as store,
@@ -61,8 +63,8 @@ def import_verb(
     if not imported.is_whole:
         complain("the export was not whole; what there was of it is imported")
     note(
-        f"imported {imported.tasks} tasks and {imported.remembered} remembered ids; "
-        f"{imported.duplicates} were there before, {imported.refused} were refused"
+        f"imported {counted(imported.tasks, 'task')} and {counted(imported.remembered, 'remembered id')}; "
+        f"there before: {imported.duplicates}; refused: {imported.refused}"
     )
     if imported.refused:
         raise typer.Exit(ExitCode.REFUSED)

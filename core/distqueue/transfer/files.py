@@ -146,7 +146,7 @@ async def first_and_last_line(path: str) -> tuple[bytes, bytes] | None:
     Raises:
         ConfigError: it cannot be read.
     """
-    if path == STANDARD or not await asyncio.to_thread(os.path.isfile, path):
+    if path == STANDARD or await asyncio.to_thread(_is_stream, path):
         return None
     try:
         async with aiofiles.open(path, "rb") as file:
@@ -171,6 +171,10 @@ async def _until_readable(fd: int) -> None:
         await ready.wait()
     finally:
         loop.remove_reader(fd)
+
+
+def _is_stream(path: str) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _why(error: OSError) -> str:

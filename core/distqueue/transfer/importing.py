@@ -79,33 +79,34 @@ async def import_store(
     >>> asyncio.run(import_store(broker, None, "backup.jsonl")).duplicates     # doctest: +SKIP
     0
     """
-    name = "the standard input" if path == STANDARD else path
-    if not partial:
-        await _refuse_truncated(path, name)
-    run = _Import(broker, queues, partial, name)
+    await check_export(path, partial=partial)
+    run = _Import(broker, queues, partial, _name_of(path))
     async with aclosing(lines_of(path, on_progress)) as lines:
-        async for raw, has_break in lines:
-            try:
+        try:
+            async for raw, has_break in lines:
                 await run.take(raw, has_break)
-            except InvalidTask:
-                await run.store()
-                raise
+        except InvalidTask as error:
+            await run.store()
+            raise InvalidTask(f"{error}; what stands before it is imported") from None
     await run.store()
     run.check_end()
     return run.result()
 
 
-async def _refuse_truncated(path: str, name: str) -> None:
+async def check_export(path: str, *, partial: bool = False) -> None:
+    """Look at the ends of a file, to refuse it before a store is opened; other inputs pass.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        UnsupportedFormat: it is not an export, or one of another format.
+        Refused: its closing line is missing, and ``partial`` is false.
+    """
     if (ends := await first_and_last_line(path)) is None:
         return
     first, last = ends
-    check_header(first, name)
-    try:
-        is_end = isinstance(decode_line(last, 0), Counts)
-    except InvalidTask:
-        is_end = False
-    if not is_end:
-        raise _truncated(name, "nothing was imported")
+    check_header(first, path)
+    if not (partial or _is_end(last)):
+        raise _truncated(path, "nothing was imported")
 
 
 class _Import:
@@ -152,7 +153,7 @@ class _Import:
             if isinstance(outcome, StoreFull):
                 raise outcome
             if isinstance(outcome, InvalidTask):
-                raise InvalidTask(f"line {line}: {outcome}; what stands before it is imported")
+                raise InvalidTask(f"line {line} is not one of an export: {outcome}")
             if isinstance(outcome, Refused):
                 self._refuse(line, outcome)
             elif isinstance(outcome, Loaded) and outcome.duplicate:
@@ -208,6 +209,17 @@ class _Import:
         self._refused += 1
         if len(self._refusals) < MOST_REFUSED:
             self._refusals.append(RefusedLine(line=line, reason=str(reason)))
+
+
+def _is_end(raw: bytes) -> bool:
+    try:
+        return isinstance(decode_line(raw, 0), Counts)
+    except InvalidTask:
+        return False
+
+
+def _name_of(path: str) -> str:
+    return "the standard input" if path == STANDARD else path
 
 
 def _load(record: TaskRecord | RememberedTask) -> Load:

@@ -79,12 +79,12 @@ def decode_line(raw: bytes, number: int) -> Content:
     """Return what a line says.
 
     Raises:
-        InvalidTask: it is not a line of an export; the message has its number.
+        InvalidTask: it is not one of an export; the message has its number.
     """
     try:
         line = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidTask(f"line {number} is not a line of an export: {error}") from None
+        raise InvalidTask(f"line {number} is not one of an export: {error}") from None
     contents = [each for each in (line.paused, line.task, line.remembered, line.end) if each is not None]
     if len(contents) != 1:
         raise InvalidTask(f"line {number} has to have exactly one of paused, task, remembered, end")

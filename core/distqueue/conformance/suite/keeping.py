@@ -52,7 +52,7 @@ class Keeping(Subject):
 
     @clause(
         "KEEP-5",
-        "the id and the receipt of a kept task are remembered after its time is over",
+        "a kept task is remembered after its time is over: id and receipt",
         needs="keep_done dedup",
     )
     def test_the_id_of_a_kept_task_stays_remembered(self) -> None:

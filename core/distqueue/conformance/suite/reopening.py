@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from distqueue.commands import Ack, Cancel, Claim, Extend, Pause, Release
+from distqueue.commands import Ack, Cancel, Claim, Extend, Pause, Release, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
 from distqueue.errors import AlreadySettled, LeaseLost, StoreMissing, TaskGone, UniqueTaken
 from distqueue.results import Claimed, Lease, Removed, Settled, Stored
+from distqueue.retry import Backoff
 from distqueue.task import TaskState
 
 
@@ -17,14 +18,19 @@ class Reopening(Subject):
 
     def fill_for_reopening(self) -> Lease:
         """Bring tasks into every state and return the lease of the one that is out."""
-        self.put_all("acked dead cancelled out back r1 r2")
+        self.put_all("acked dead cancelled out back again long r1 r2")
         self.ack(self.take("acked"))
         self.reject(self.take("dead"), "no ä good\n")
         self.cancel("cancelled")
         out = self.take("out")
-        self.release(self.take("back"))
+        back, again, long = self.claim(3)
+        self.release(back)
+        self.ok(Extend(queue=self.queue, receipt=long.receipt, lease=2 * LONG), Settled)
+        self.ok(Retry(queue=self.queue, receipt=again.receipt, delay=0.0, error="failed"), Settled)
         if not self.lacks("delay"):
             self.put(task_id="later", delay=LONG)
+            retry = Retry(queue=self.queue, receipt=self.take().receipt, error="wait", backoff=Backoff(LONG))
+            self.ok(retry, Settled)
         if not self.lacks("keep_done"):
             self.put(task_id="done", keep_done=LONG, queue="other")
             self.broker.apply([Ack(queue="other", receipt=self.claim(queue="other")[0].receipt)])

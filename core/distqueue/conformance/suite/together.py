@@ -8,6 +8,7 @@ from typing import Final
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from distqueue.broker import Broker
 from distqueue.commands import (
     Ack,
     Cancel,
@@ -40,11 +41,15 @@ SETTLING: Final[dict[str, Callable[[str, str], Command]]] = {
     "extend": lambda queue, receipt: Extend(queue=queue, receipt=receipt, lease=2 * LONG),
 }
 NAMES: Final = ["put", "put", "claim", "claim", "cancel", "redrive", "purge", "pause", *SETTLING]
+CALLS: Final = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 99)), min_size=2, max_size=12)
+PLANS: Final = st.lists(CALLS, min_size=2, max_size=6)
 SLOW: Final = Backoff(first=LONG, jitter=0.0)
 
 
 class Together(Subject):
     """Random calls of many commands together."""
+
+    second: Broker
 
     @clause(
         "LIFE-2",
@@ -52,36 +57,55 @@ class Together(Subject):
         needs="durability browse",
     )
     def test_calls_of_many_commands_are_read_back_as_they_were(self) -> None:
-        call = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 99)), min_size=2, max_size=12)
+        self.walk_together(self.reopen)
+
+    @clause(
+        "LIFE-3",
+        "two opens of a store that carry out calls in turn see the same",
+        needs="browse",
+    )
+    def test_two_opens_of_a_store_agree(self) -> None:
+        self.walk_together(self.take_turns)
+
+    def take_turns(self) -> None:
+        """Go on with the other open of the store."""
+        one, other = self.broker, self.second
+        self.broker, self.second = other, one
+
+    def walk_together(self, go_on: Callable[[], None]) -> None:
+        """Carry out random calls on fresh stores; whatever ``go_on`` does after each changes nothing."""
 
         @settings(
-            max_examples=40,
+            max_examples=60,
             deadline=None,
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],
         )
-        @given(st.lists(call, min_size=2, max_size=6))
+        @given(PLANS)
         def walk(plan: Plan) -> None:
-            self.broker.close()
             self.store = self.fresh_url()
-            self.broker = self.open()
-            self.walk_together(plan)
+            self.broker, self.second = self.open(), self.open()
+            try:
+                self.carry_out(plan, go_on)
+            finally:
+                self.broker.close()
+                self.second.close()
 
+        self.broker.close()
         walk()
 
-    def walk_together(self, plan: Plan) -> None:
-        """Carry out the calls, and open the store again after each."""
+    def carry_out(self, plan: Plan, go_on: Callable[[], None]) -> None:
+        """Carry out the calls of one walk."""
         tasks: list[str] = []
         leases: list[Lease] = []
         for call in plan:
             outcomes = self.broker.apply([self.choose(*choice, tasks, leases) for choice in call])
-            leases += [
-                each for outcome in outcomes if isinstance(outcome, Claimed) for each in outcome.leases
-            ]
+            for outcome in outcomes:
+                leases += outcome.leases if isinstance(outcome, Claimed) else []
             before = self.everything()
-            self.reopen()
+            go_on()
             assert self.everything() == before
 
     def everything(self) -> object:
@@ -101,19 +125,23 @@ class Together(Subject):
                 return Purge(queue=self.queue, states=(list(TaskState)[choice % 5],))
             case "pause" if not self.lacks("pause"):
                 return (Pause if choice % 8 == 0 else Resume)(queue=self.queue)
-            case "retry" if leases and choice % 2 and not self.lacks("delay"):
-                return Retry(queue=self.queue, receipt=leases[choice % len(leases)].receipt, backoff=SLOW)
-            case "ack" if leases and choice % 2:
-                then = (self.make(choice), self.make(choice))
-                return Ack(queue=self.queue, receipt=leases[choice % len(leases)].receipt, then=then)
             case _ if leases and name in SETTLING:
-                return SETTLING[name](self.queue, leases[choice % len(leases)].receipt)
+                newest = leases[-4:]  # mostly the receipts that still count
+                return self.settle_together(name, choice, newest[choice % len(newest)].receipt)
         tasks.append(f"t{len(tasks)}")
         return self.make(choice, task_id=tasks[-1], **self.options(choice))
 
+    def settle_together(self, name: str, choice: int, receipt: str) -> Command:
+        """Make a settling command, in each of its forms."""
+        if name == "retry" and choice % 2 and not self.lacks("delay"):
+            return Retry(queue=self.queue, receipt=receipt, backoff=SLOW, error="later")
+        if name == "ack" and choice % 2:
+            return Ack(queue=self.queue, receipt=receipt, then=(self.make(choice), self.make(choice)))
+        return SETTLING[name](self.queue, receipt)
+
     def options(self, choice: int) -> PutOptions:
         """The options of a put, as far as the backend has them."""
-        options: PutOptions = {"max_attempts": 1 + choice % 2}
+        options: PutOptions = {"max_attempts": 1 + choice % 3}
         if choice % 6 == 1 and not self.lacks("delay"):
             options["delay"] = LONG
         if choice % 6 == 2 and not self.lacks("groups"):
