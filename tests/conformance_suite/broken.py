@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Unpack
+from zlib import crc32
 
 import msgspec
 
@@ -78,9 +79,13 @@ class Narrow(Careless):
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         refusals = [self.refusal(command) for command in commands]
-        good = [command for command, refusal in zip(commands, refusals) if refusal is None]
+        good = [self.mark(command) for command, refusal in zip(commands, refusals) if refusal is None]
         outcomes = iter(self.inner.apply(good))
         return [next(outcomes) if refusal is None else refusal for refusal in refusals]
+
+    def mark(self, command: Command) -> Command:
+        """What is stored for a command."""
+        return command
 
     def refusal(self, command: Command) -> Refused | None:
         """Why a command is refused, if it is."""
@@ -97,6 +102,31 @@ class Narrow(Careless):
         if isinstance(command, Retry) and command.delay != 0:
             return Unsupported("a retry cannot be delayed")
         return None
+
+
+class Unordered(Narrow):
+    """A minimal backend that hands tasks out in an order of its own."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return [unmarked(outcome) for outcome in super().apply(commands)]
+
+    def mark(self, command: Command) -> Command:
+        """Let a task be stored with a priority that nobody asked for."""
+        match command:
+            case Put():
+                priority = 31 - crc32(command.task_id.encode(errors="replace")) % 32
+                return msgspec.structs.replace(command, priority=priority)
+            case Ack(then=then):
+                return msgspec.structs.replace(command, then=tuple([self.mark(put) for put in then]))
+        return command
+
+
+def unmarked(outcome: Outcome) -> Outcome:
+    """Hide the priority."""
+    if not isinstance(outcome, Claimed):
+        return outcome
+    leases = [msgspec.structs.replace(lease, priority=0) for lease in outcome.leases]
+    return msgspec.structs.replace(outcome, leases=leases)
 
 
 # --- Doing less or more than declared ------------------------------------------------------------------

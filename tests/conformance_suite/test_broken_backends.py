@@ -19,19 +19,25 @@ from .broken import (
     IgnoresOption,
     LastInFirstOut,
     LosesFollowUps,
-    Narrow,
     NeverWakes,
     PretendsToPause,
     StopsAtTheBadTask,
     TakesAnyPayload,
+    Unordered,
     wrapped,
 )
 
 type Check = Callable[[BackendConformance], object]
 
 
-class TestNarrow(wrapped(Narrow)):  # type: ignore[misc]
-    """A backend that has no feature and says so passes every clause."""
+class TestUnordered(wrapped(Unordered)):  # type: ignore[misc]
+    """A backend that has no feature, keeps no order and says so passes every clause."""
+
+
+class TestForgetful(BackendConformance):
+    """And one that forgets an id with its task."""
+
+    url = "memory://{name}?dedup_window=0&dedup_max=0"
 
 
 BROKEN: dict[str, tuple[Callable[[Broker], Broker], Check]] = {

@@ -48,7 +48,26 @@ def test_a_hook_that_complains_fails_the_campaign(tmp_path: Path) -> None:
     )
     report = campaign.run(plan, complain)
     assert not report.valid
-    assert report.hook_failures == [f"ValueError: {url_in(tmp_path)} is not good enough"]
+    assert report.failures == [f"ValueError: {url_in(tmp_path)} is not good enough"]
+
+
+def test_a_process_that_ends_by_itself_fails_the_campaign(tmp_path: Path) -> None:
+    def ruin_the_store(url: str) -> None:
+        with open(url.removeprefix("json:///"), "r+b") as file:
+            file.write(b"no store any more")
+
+    plan = Plan(
+        url=url_in(tmp_path),
+        directory=str(tmp_path),
+        kills=50,
+        publishers=1,
+        consumers=1,
+        lease=0.2,
+        gap=0.05,
+    )
+    report = campaign.run(plan, ruin_the_store)
+    assert not report.valid
+    assert any("ended by itself" in failure and "Queue.json" in failure for failure in report.failures)
 
 
 def test_a_backend_that_is_not_shared_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities, Ordering
 from distqueue.commands import Browse, Stats
 from distqueue.conformance.checker import Problem, Result, check
-from distqueue.conformance.crew import Crew, Plan, crew_at_work, wait_until
+from distqueue.conformance.crew import Crew, CrewFailed, Plan, crew_at_work, wait_until
 from distqueue.conformance.history import Drained, now, read_history
 from distqueue.errors import Unsupported
 from distqueue.opening import open_broker
@@ -34,7 +34,10 @@ from distqueue.urls import parse_url
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a campaign showed. ``counts`` are those of the checker, ``kills`` are by role."""
+    """What a campaign showed. ``counts`` are those of the checker, ``kills`` are by role.
+
+    ``failures`` are what the hook raised, and what ended the campaign before its time.
+    """
 
     verdict: Result
     reason: str
@@ -44,33 +47,37 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     kills: dict[str, int]
     counts: dict[str, int]
     problems: list[Problem]
-    hook_failures: list[str]
+    failures: list[str]
 
     @property
     def valid(self) -> bool:
         """Whether every promise was kept."""
-        return self.verdict is Result.VALID and not self.hook_failures
+        return self.verdict is Result.VALID and not self.failures
 
 
 def run(plan: Plan, after_kill: Callable[[str], None] | None = None) -> Report:
     """Carry out a campaign and judge it.
 
+    A process that ends by itself, or a queue that is not drained in time, ends the campaign; the
+    report says so among its ``failures``.
+
     Raises:
         Unsupported: the backend is not shared between processes, so there is nothing to kill.
-        RuntimeError: a process ended that was not killed.
-        TimeoutError: a process did not begin, or the queue was not drained, in time.
     """
     began = now()
     capabilities = _create(plan.url)
     failures: list[str] = []
     with crew_at_work(plan) as crew:
-        for _ in range(plan.kills):
-            crew.kill_one()
-            failures += _call(after_kill, plan.url)
-            crew.replace_the_dead()
-        crew.finish("publisher")
-        _drain(crew)
-        crew.finish("consumer")
+        try:
+            for _ in range(plan.kills):
+                crew.kill_one()
+                failures += _call(after_kill, plan.url)
+                crew.replace_the_dead()
+            crew.finish("publisher")
+            _drain(crew)
+            crew.finish("consumer")
+        except (CrewFailed, TimeoutError) as error:
+            failures.append(str(error))
     history = read_history(Path(plan.directory).glob("*.jsonl"))
     verdict = check(history, ordered=capabilities.ordering is Ordering.QUEUE)
     return Report(
@@ -82,7 +89,7 @@ def run(plan: Plan, after_kill: Callable[[str], None] | None = None) -> Report:
         kills=dict(crew.killed),
         counts=verdict.counts,
         problems=verdict.problems,
-        hook_failures=failures,
+        failures=failures,
     )
 
 
@@ -143,7 +150,7 @@ def _dead(broker: Broker, queue: str) -> tuple[str, ...]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a campaign from the command line and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     with ExitStack() as stack:
         directory = options.histories or stack.enter_context(tempfile.TemporaryDirectory())
         plan = Plan(
@@ -169,22 +176,28 @@ def _load(name: str | None) -> Callable[[str], None] | None:
     return hook
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the command line."""
+    line = argparse.ArgumentParser(
         prog="python -m distqueue.conformance.campaign",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("url", help="the store; a new one, with an absolute path")
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--publishers", type=int, default=4)
-    parser.add_argument("--consumers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lease", type=float, default=2.0, help="seconds")
-    parser.add_argument("--gap", type=float, default=0.1, help="mean seconds between kills")
-    parser.add_argument("--histories", help="an empty directory to keep the histories in")
-    parser.add_argument("--after-kill", metavar="MODULE:FUNCTION", help="called with the URL after each kill")
-    return parser
+    line.add_argument("url", help="the store; a new one, with an absolute path")
+    line.add_argument("--kills", type=int, default=200)
+    line.add_argument("--publishers", type=int, default=4)
+    line.add_argument("--consumers", type=int, default=2)
+    line.add_argument("--seed", type=int, default=0)
+    line.add_argument(
+        "--lease",
+        type=float,
+        default=10.0,
+        help="seconds; longer than any stall, so that only kills explain a redelivery",
+    )
+    line.add_argument("--gap", type=float, default=0.1, help="mean seconds between kills")
+    line.add_argument("--histories", help="an empty directory to keep the histories in")
+    line.add_argument("--after-kill", metavar="MODULE:FUNCTION", help="called with the URL after each kill")
+    return line
 
 
 if __name__ == "__main__":

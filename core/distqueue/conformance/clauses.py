@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, Protocol
+from typing import Concatenate, Final, Protocol
 
 import msgspec
 
@@ -91,8 +91,3 @@ def _both_ways[S: Checked, **P](
             test(self, *args, **kwargs)
 
     return check
-
-
-def clause_of(test: Callable[..., Any]) -> Clause | None:
-    """Return the clause that a test method checks."""
-    return next((each for each in CLAUSES.values() if each.test == test.__qualname__), None)

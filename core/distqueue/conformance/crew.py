@@ -21,6 +21,10 @@ PATIENCE: Final = 60.0
 """How long a process may take to begin its work or to end, in seconds."""
 
 
+class CrewFailed(Exception):
+    """A process of the campaign ended by itself, or with an error."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign. ``lease`` is in seconds; ``gap`` is the mean time between kills, in seconds.
 
@@ -34,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     publishers: int = 4
     consumers: int = 2
     seed: int = 0
-    lease: float = 2.0
+    lease: float = 10.0
     gap: float = 0.1
     tasks: int | None = None
     queue: str = "campaign"
@@ -93,7 +97,7 @@ class Crew:
         """Fail if a process ended that was not killed."""
         for member in self.members:
             if member.role in roles and not member.child.running:
-                raise RuntimeError(f"{member.name} ended by itself: {member.child.complaints()}")
+                raise CrewFailed(f"{member.name} ended by itself: {member.child.complaints()}")
 
     def finish(self, role: str) -> None:
         """Wait until the processes of a role are through; what has no end of its own is told to end."""
@@ -102,7 +106,7 @@ class Crew:
                 if role == "publisher" and self.plan.tasks is not None:
                     member.child.join(PATIENCE)
                 if member.child.end(PATIENCE) != 0:
-                    raise RuntimeError(f"{member.name} failed: {member.child.complaints()}")
+                    raise CrewFailed(f"{member.name} failed: {member.child.complaints()}")
 
     def close(self) -> None:
         """Kill whatever still runs."""

@@ -97,14 +97,21 @@ class Child:
         os.kill(self.pid, signal.SIGCONT)
 
     def join(self, patience: float = PATIENCE) -> int:
-        """Wait until the child has finished by itself, and return its exit code."""
-        return self._process.wait(patience)
+        """Wait until the child has finished by itself, and return its exit code.
+
+        Raises:
+            TimeoutError: it did not in time; it still runs.
+        """
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"process {self.pid} did not end within {patience} s") from None
 
     def end(self, patience: float = PATIENCE) -> int:
         """End the child's input, wait for it to finish, and return its exit code."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        return self._process.wait(patience)
+        return self.join(patience)
 
     def complaints(self) -> str:
         """What the child wrote to its standard error."""

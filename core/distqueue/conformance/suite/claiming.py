@@ -78,14 +78,15 @@ class Claiming(Subject):
         first = self.ok(command, Claimed).leases
         again = Claim(queue=self.queue, token=TOKEN, count=3, lease=LONG, again=True)
         outcome = self.do(again)
+        (left,) = {"a", "b", "c", "d"} - {lease.task_id for lease in first}
         if isinstance(outcome, Unsupported):
-            assert self.take_all() == "d"
+            assert self.take_all() == left
             return
         assert self.ok(again, Claimed).leases == first
         self.ack(first[1])
         assert ids(self.ok(again, Claimed).leases) == f"{first[0].task_id} {first[2].task_id}"
         assert self.ok(Claim(queue=self.queue, token="other", again=True), Claimed).leases == []  # noqa: S106
-        assert self.take_all() == "d"
+        assert self.take_all() == left
 
     @clause("CLAIM-8", "receipts of different deliveries differ, whatever the tokens are")
     def test_receipts_differ(self) -> None:

@@ -143,7 +143,7 @@ class Dedup(Subject):
         self.broker = self.open(dedup_max=3)
         assert self.capabilities.dedup_max == 3
         self.put_all("a b c d e")
-        for lease in self.claim(5):
+        for lease in sorted(self.claim(5), key=lambda lease: lease.task_id):
             self.ack(lease)
         for name in ("c", "d", "e"):
             assert self.ok(self.make(task_id=name), Stored).duplicate

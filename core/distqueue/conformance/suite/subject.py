@@ -25,11 +25,12 @@ from distqueue.commands import (
     Reject,
     Release,
     Remembered,
+    Settle,
     Stats,
 )
 from distqueue.conformance.clauses import DECLARED
 from distqueue.conformance.processes import OtherProcess
-from distqueue.errors import Refused
+from distqueue.errors import LeaseLost, Refused, SettleRefused
 from distqueue.ids import new_task_id, new_token
 from distqueue.opening import open_broker
 from distqueue.payload import decode, encode
@@ -202,10 +203,21 @@ class Subject:
 
     def take(self, task_id: str | None = None, lease: float = LONG) -> Lease:
         """Claim one task, which has to be there and, if an id is given, has to be that one."""
+        if task_id is not None and self.lacks("ordering"):
+            return self.pick(task_id, lease)
         leases = self.claim(1, lease)
         assert len(leases) == 1, "nothing is claimable"
         assert task_id is None or leases[0].task_id == task_id
         return leases[0]
+
+    def pick(self, task_id: str, lease: float) -> Lease:
+        """Claim one task among others in whatever order, and give the others back."""
+        leases = {each.task_id: each for each in self.claim(100, lease)}
+        assert task_id in leases, f"{task_id} is not claimable"
+        for name, other in leases.items():
+            if name != task_id:
+                self.release(other)
+        return leases[task_id]
 
     def take_all(self, count: int = 100) -> str:
         """Claim what there is and return the ids in order, separated by spaces."""
@@ -222,6 +234,10 @@ class Subject:
     def reject(self, lease: Lease, error: str | None = None) -> Settled:
         """Reject a delivery."""
         return self.ok(Reject(queue=self.queue, receipt=lease.receipt, error=error), Settled)
+
+    def settle_the_gone(self, command: Settle, kind: type[Settled] | type[SettleRefused]) -> None:
+        """Settle a task that is gone: the outcome is of a kind, or its receipt is not remembered."""
+        expect(self.do(command), LeaseLost if self.lacks("dedup") else kind)
 
     def cancel(self, task_id: str) -> Outcome:
         """Cancel a task."""
