@@ -1,4 +1,4 @@
-"""Whether a record could have come from a store: nobody else looks at what an import loads."""
+"""Whether a record could have come from a store: what is loaded is held against this first."""
 
 from __future__ import annotations
 

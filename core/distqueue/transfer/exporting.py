@@ -17,7 +17,7 @@ from distqueue.transfer.lines import HEADER_LINE, Counts, Line, encode_line
 
 PAGE: Final = 1000
 """The most tasks that are read at once."""
-PAGE_BYTES: Final = 4 * 1024 * 1024
+PAGE_BYTES: Final = 1024 * 1024
 """Pages become smaller where they have more bytes than this."""
 _FIRST_PAGE: Final = 50
 

@@ -20,7 +20,7 @@ from distqueue.transfer.lines import Content, Counts, check_header, decode_line
 
 BATCH: Final = 1000
 """The most lines that are stored in one commit."""
-BATCH_BYTES: Final = 4 * 1024 * 1024
+BATCH_BYTES: Final = 1024 * 1024
 """A commit has no further line once its lines have so many bytes."""
 MOST_REFUSED: Final = 100
 """So many refusals are kept to be shown; all are counted."""
@@ -85,10 +85,10 @@ async def import_store(
         try:
             async for raw, has_break in lines:
                 await run.take(raw, has_break)
+            await run.store()
         except InvalidTask as error:
             await run.store()
             raise InvalidTask(f"{error}; what stands before it is imported") from None
-    await run.store()
     run.check_end()
     return run.result()
 

@@ -1,0 +1,108 @@
+"""Stores to export from and to import into."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distqueue.broker import Broker
+from distqueue.commands import Ack, Cancel, Claim, Command, Pause, Put, Reject, Release, Retry
+from distqueue.opening import open_broker
+from distqueue.outcomes import expect
+from distqueue.results import Claimed, Lease, Outcome
+from distqueue.transfer.exporting import export_store
+from distqueue.transfer.importing import Imported, import_store
+from distqueue.transfer.lines import Counts
+
+LONG = 100_000.0
+
+
+class Store:
+    """A store, with the shortest ways to do things to it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.broker: Broker = open_broker(url)
+
+    def do(self, *commands: Command) -> list[Outcome]:
+        """Carry out commands."""
+        return self.broker.apply(commands)
+
+    def put(self, *task_ids: str, queue: str = "default", data: object = None, **options: Any) -> None:
+        """Put tasks that all have the same data and options."""
+        raw = json.dumps(data).encode()
+        self.do(*[Put(queue=queue, task_id=each, data=raw, **options) for each in task_ids])
+
+    def claim(self, count: int = 1, queue: str = "default") -> list[Lease]:
+        """Claim tasks for a long time."""
+        claim = Claim(queue=queue, token="t", count=count, lease=LONG)  # noqa: S106 - no password
+        return expect(self.do(claim)[0], Claimed).leases
+
+    def export(self, path: Path, queues: Sequence[str] | None = None) -> Counts:
+        """Export to a file."""
+        return asyncio.run(export_store(self.broker, queues, str(path)))
+
+    def import_(self, path: Path, queues: Sequence[str] | None = None, **options: Any) -> Imported:
+        """Import from a file."""
+        return asyncio.run(import_store(self.broker, queues, str(path), **options))
+
+    def fill(self) -> None:
+        """Bring tasks into every state there is, in three queues."""
+        self.put("done", keep_done=LONG)
+        self.put("acked", "retried", "dead", "leased", "released", data={"ä": ["\u2028", 1.5, 10**30, None]})
+        done, acked, retried, dead, _, released = self.claim(6)
+        receipts = [each.receipt for each in (done, acked)]
+        self.do(*[Ack(queue="default", receipt=each) for each in receipts])
+        self.do(Retry(queue="default", receipt=retried.receipt, delay=LONG, error="host is down\nreally"))
+        self.do(Reject(queue="default", receipt=dead.receipt, error="never \x00"))
+        self.do(Release(queue="default", receipt=released.receipt))
+        self.put("later", delay=LONG, priority=31, expires_in=LONG * 2)
+        self.put("g1", "g2", "g3", group="ä group", priority=3)
+        self.put("u", unique="key", publisher_id="me", headers={"a": "1", "ü": ""}, max_attempts=None)
+        self.put("cancelled")
+        self.do(Cancel(queue="default", task_id="cancelled"))
+        self.put("x", "y", queue="paused", data="\U0001f600")
+        self.do(Pause(queue="paused"))
+        self.do(Pause(queue="empty-and-paused"))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of an export."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def task_ids(path: Path) -> list[str]:
+    """Return the ids of the tasks in an export."""
+    return [line["task"]["task_id"] for line in lines(path) if "task" in line]
+
+
+@pytest.fixture(params=["memory", "json"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Make an empty store, on each backend."""
+    made: list[Store] = []
+
+    def make() -> Store:
+        urls = {"memory": "memory://", "json": f"json:///{tmp_path}/{len(made)}.json"}
+        made.append(Store(urls[request.param]))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.broker.close()
+
+
+@pytest.fixture
+def store(new_store: Callable[[], Store]) -> Store:
+    """An empty store."""
+    return new_store()
+
+
+@pytest.fixture
+def other(new_store: Callable[[], Store]) -> Store:
+    """Another empty store."""
+    return new_store()
