@@ -67,7 +67,7 @@ class Commands:
 
     def _one(self) -> Command:
         make = self._random.choices(
-            (self.put, self._claim, self._settle, self._administer, self._load), (10, 7, 9, 3, 1)
+            (self.put, self._claim, self._settle, self._administer, self._load), (10, 7, 9, 4, 1)
         )[0]
         return make()
 
@@ -132,12 +132,16 @@ class Commands:
         return pick.choice(
             (
                 Cancel(queue=queue, task_id=pick.choice(_TASKS)),
+                Cancel(queue=queue, task_id=pick.choice(_TASKS)),
+                Cancel(queue=queue, task_id=pick.choice(_TASKS)),
                 Redrive(queue=queue),
                 Redrive(queue=queue, task_id=pick.choice(_TASKS)),
                 Redrive(queue=queue, error="bro"),
                 Purge(
                     queue=queue,
-                    states=pick.choice(((), (TaskState.DEAD,), (TaskState.LEASED, TaskState.READY))),
+                    states=pick.choice(
+                        ((), (TaskState.DEAD,), (TaskState.LEASED, TaskState.READY), (TaskState.DONE,))
+                    ),
                 ),
                 Pause(queue=queue),
                 Resume(queue=queue),

@@ -22,7 +22,7 @@ from distqueue_backends.json.options import JsonOptions
 QUEUE: Final = "q"
 START: Final = 1_750_000_000.25
 """When the clock that is set by hand begins."""
-NAMED: Final = "store.json"
+TOKEN: Final = "t"
 
 
 class HandClock:
@@ -48,7 +48,7 @@ def put(task_id: str, data: object = None, *, queue: str = QUEUE, **options: Any
     )
 
 
-def claim(count: int = 1, *, token: str = "t", lease: float = 30.0, queue: str = QUEUE) -> Claim:
+def claim(count: int = 1, *, token: str = TOKEN, lease: float = 30.0, queue: str = QUEUE) -> Claim:
     """Return the command that claims tasks."""
     return Claim(queue=queue, token=token, count=count, lease=lease)
 
@@ -112,10 +112,15 @@ def _queue_state(broker: Broker, queue: str) -> dict[str, Any]:
         ]
     )
     return {
-        "tasks": plain(expect(tasks, Browsed).tasks),
+        "tasks": [fields_of(task) for task in expect(tasks, Browsed).tasks],
         "line": [task.task_id for task in expect(line, Browsed).tasks],
-        "remembered": plain(expect(gone, Browsed).remembered),
+        "remembered": [fields_of(each) for each in expect(gone, Browsed).remembered],
     }
+
+
+def fields_of(record: msgspec.Struct) -> dict[str, Any]:
+    """Return every field of a record, also those that have their default."""
+    return {name: plain(getattr(record, name)) for name in record.__struct_fields__}
 
 
 def plain(value: object) -> Any:

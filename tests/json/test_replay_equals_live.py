@@ -17,7 +17,7 @@ from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.memory import MemoryBackend, MemoryOptions
 
 from .random_commands import QUEUES, Commands
-from .support import HandClock, compact, expect, opened, plain, state_of
+from .support import HandClock, compact, expect, fsck, opened, plain, state_of
 
 WINDOW, MOST = 25.0, 6
 STEPS = 60
@@ -73,10 +73,10 @@ class Trio:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_reader_of_the_file_knows_what_its_writers_knew(tmp_path: Path, seed: int) -> None:
+def test_a_reader_of_the_file_knows_what_its_writers_knew(shm: Path, seed: int) -> None:
     make = Commands(seed)
     with ExitStack() as stack:
-        trio = Trio(tmp_path / "Queue.json", stack)
+        trio = Trio(shm / "Queue.json", stack)
         for _ in range(STEPS):
             trio.clock.now += make.pause()
             commands = make.batch()
@@ -95,3 +95,4 @@ def test_a_reader_of_the_file_knows_what_its_writers_knew(tmp_path: Path, seed: 
                 make.keep(records_of(trio.memory))
             json.loads(trio.path.read_bytes())
         assert state_of(trio.other) == state_of(trio.memory)
+    assert fsck(shm / "Queue.json").is_sound

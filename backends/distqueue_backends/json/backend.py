@@ -58,6 +58,7 @@ from distqueue_backends.table.queue_table import QueueTable
 SAFETY_POLL: Final = 5.0
 """How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
 _CHECK_EVERY: Final = 128 * 1024
+_FEW: Final = 16
 
 _log: Final = logging.getLogger("distqueue")
 
@@ -102,6 +103,7 @@ class JsonBackend(TableBackend):
         self._is_certain = False
         self._has_failed = False
         try:
+            self._directory.open()
             with self._lock:
                 self._load(create=create)
             self._bell = Bell(f"{self.path}.bell")
@@ -242,9 +244,9 @@ class JsonBackend(TableBackend):
             self._is_certain = is_next and compaction.relocate(new, self.tables)
         except Damaged:
             self._is_certain = False
-        old.close()
         self._file = new
         self._synced = self._next_check = 0
+        old.close()
         self._sync_directory()
 
     def _sync_directory(self) -> None:
@@ -303,9 +305,13 @@ class JsonBackend(TableBackend):
 
     # --- Compaction -------------------------------------------------------------------------------
 
+    def _check_after(self) -> int:
+        """Return after how many bytes to look again: at each commit, unless there are many queues."""
+        return 0 if len(self.tables) <= _FEW else _CHECK_EVERY
+
     def _compact_if_worth_it(self) -> None:
         log = self._file
-        self._next_check = log.end + _CHECK_EVERY
+        self._next_check = log.end + self._check_after()
         if not compaction.is_worth_it(log, self.tables):
             return
         try:
@@ -317,7 +323,7 @@ class JsonBackend(TableBackend):
             raise self._failed(failure) from failure
         else:
             self._synced = self._file.end
-            self._next_check = self._file.end + _CHECK_EVERY
+            self._next_check = self._file.end + self._check_after()
             log.close()
 
     # --- The table's view of the store ------------------------------------------------------------

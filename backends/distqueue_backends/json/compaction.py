@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import batched
-from math import ceil
+from math import ceil, sumprod
 from typing import Final
 
 import msgspec
 
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.filesystem import replacing
-from distqueue_backends.json.format import CLOSE, Header, encode_header
+from distqueue_backends.json.format import CLOSE, Header, encode_header, this_version
 from distqueue_backends.json.log_file import ROOM, LogFile
 from distqueue_backends.table.entry import READY, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.where import pack
 
-TASK_OVERHEAD: Final = 110
-"""About how many bytes a task takes in a snapshot beside its payload."""
-MEMORY_OVERHEAD: Final = 170
-"""About how many bytes a remembered id takes in a snapshot."""
+STATE_SIZES: Final = (110, 75, 175, 190, 190, 0)
+"""About how many bytes a task takes in a snapshot beside those that the table counts, by its state."""
 SLACK: Final = 384 * 1024
 """How much garbage a file may hold however little is live."""
 _TASKS_A_COMMIT: Final = 500
@@ -35,7 +32,7 @@ _TASKS_A_COMMIT: Final = 500
 def live_bytes(tables: dict[str, QueueTable]) -> int:
     """Return about how large a snapshot would be."""
     return sum(
-        table.payload_bytes + TASK_OVERHEAD * len(table.tasks) + MEMORY_OVERHEAD * len(table.remembered)
+        table.size + int(sumprod(STATE_SIZES, table.counts)) + table.remembered.size
         for table in tables.values()
     )
 
@@ -48,7 +45,7 @@ def is_worth_it(log: LogFile, tables: dict[str, QueueTable]) -> bool:
 def write_first(path: str, store: str) -> None:
     """Create an empty store."""
     with replacing(path) as fd:
-        header = encode_header(Header(version=version("distqueue"), store=store))
+        header = encode_header(Header(version=this_version(), store=store))
         _write(fd, header + CLOSE + b" " * ROOM)
     os.close(fd)
 
@@ -64,7 +61,7 @@ def compact(path: str, log: LogFile, tables: dict[str, QueueTable], now: float) 
     """
     count = sum(_commits_of(table) for table in tables.values())
     header = Header(
-        version=version("distqueue"),
+        version=this_version(),
         store=log.header.store,
         epoch=log.header.epoch + 1,
         from_seq=log.seq,

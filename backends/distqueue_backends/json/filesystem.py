@@ -8,7 +8,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from distqueue.errors import StoreError, StoreFailed, StoreMissing
@@ -107,7 +107,8 @@ def replacing(path: str) -> Iterator[int]:
         os.rename(temporary, path)
     except BaseException:
         os.close(fd)
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # interrupted just after the rename
+            os.unlink(temporary)
         raise
     try:
         sync_directory(path)
@@ -126,10 +127,16 @@ class DirectoryWatch:
     """
 
     _YOUNG_NS: Final = 50_000_000
+    _YOUNG_NS_IN_SECONDS: Final = 3_000_000_000
+    """For file systems that keep whole seconds, or every other one."""
 
     def __init__(self, directory: str) -> None:
-        self._fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-        self._trusted = self._changed_at = -1
+        self._directory = directory
+        self._fd = self._trusted = self._changed_at = -1
+
+    def open(self) -> None:
+        """Begin to watch."""
+        self._fd = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
 
     def may_have_changed(self) -> bool:
         """Whether names may have changed since the last ``trust``."""
@@ -138,7 +145,8 @@ class DirectoryWatch:
 
     def trust(self) -> None:
         """Note that all names are as they should be, as of the last question."""
-        if time.time_ns() - self._changed_at > self._YOUNG_NS:
+        young = self._YOUNG_NS if self._changed_at % 1_000_000_000 else self._YOUNG_NS_IN_SECONDS
+        if time.time_ns() - self._changed_at > young:
             self._trusted = self._changed_at
 
     def close(self) -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
 from itertools import accumulate
 from typing import Any, Final
 
@@ -53,6 +55,10 @@ class Damaged(Exception):
     """A line is not what was written; the message says what is wrong with it."""
 
 
+class Unlike(Damaged):
+    """A file does not even begin like a store."""
+
+
 class Commit(msgspec.Struct, frozen=True, gc=False):
     """One commit as read: its steps without the payloads, and where those are in its line."""
 
@@ -62,22 +68,30 @@ class Commit(msgspec.Struct, frozen=True, gc=False):
     payloads: list[tuple[int, int]]
 
 
+@cache
+def this_version() -> str:
+    """Return the version of distqueue; finding it costs a hundred system calls."""
+    return version("distqueue")
+
+
 def encode_header(header: Header) -> bytes:
     """Return the first line of a file."""
     body = orjson.dumps(msgspec.to_builtins(header))
     return b'%b{"crc":"%08x",%b%b' % (_HEADER_START, zlib.crc32(body[1:]), body[1:], _HEADER_END)
 
 
-def decode_header(line: bytes) -> Header:
-    """Return the header in the first line of a file.
+def decode_header(data: bytes) -> tuple[Header, int]:
+    """Return the header that a file begins with, and where the line break behind it is.
 
     Raises:
-        UnsupportedFormat: it is not the header of a store, or that of a newer format.
+        UnsupportedFormat: it is that of a newer format.
+        Unlike: there is none, as far as can be seen.
         Damaged: it is a header, but its checksum is wrong.
     """
-    if not line.startswith(_HEADER_START) or not line.endswith(_HEADER_END):
-        raise UnsupportedFormat("it does not begin like a distqueue store; is the path right?")
-    inner = line[len(_HEADER_START) : -len(_HEADER_END)]
+    end = data.find(_HEADER_END)
+    if not data.startswith(_HEADER_START) or end < 0:
+        raise Unlike("it does not begin like a distqueue store; is the path right?")
+    inner = data[len(_HEADER_START) : end]
     try:
         fields = orjson.loads(inner)
         crc = fields["crc"]
@@ -87,7 +101,7 @@ def decode_header(line: bytes) -> Header:
             raise UnsupportedFormat(
                 f"it has format {fields['format']}, newer than {FORMAT}: update distqueue"
             )
-        return msgspec.convert(fields, Header)
+        return msgspec.convert(fields, Header), end + len(_HEADER_END)
     except (orjson.JSONDecodeError, KeyError, TypeError, msgspec.ValidationError) as error:
         raise Damaged(f"the header cannot be read: {error}") from None
 
@@ -122,6 +136,20 @@ def decode_commit(line: bytes) -> Commit:
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise Damaged(f"a commit with a right checksum cannot be read: {error}") from None
     return Commit(head["seq"], head["at"], ops, spans)
+
+
+def first_of(line: bytes) -> bytes:
+    """Return the commit that a line begins with, the whole line if it begins with none.
+
+    For a commit behind which there is no line break: the bytes that followed it are lost or damaged.
+    """
+    crc, at = 0, _BODY
+    while stop := line.find(b"}", at) + 1:
+        crc = zlib.crc32(line[at:stop], crc)
+        if line[8:16] == b"%08x" % crc:
+            return line[:stop]
+        at = stop
+    return line
 
 
 def _without_payloads(line: bytes, ops_at: int, spans: Sequence[tuple[int, int]]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from importlib.metadata import version
+from typing import Final
 
 import msgspec
 
@@ -13,12 +13,24 @@ from distqueue.backend import Fsck
 from distqueue.errors import UnsupportedFormat
 from distqueue_backends.json.compaction import compact
 from distqueue_backends.json.filesystem import open_regular, read_all, write_aside
-from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit, decode_header
+from distqueue_backends.json.format import (
+    CLOSE,
+    Commit,
+    Damaged,
+    Header,
+    Unlike,
+    decode_commit,
+    decode_header,
+    first_of,
+    this_version,
+)
 from distqueue_backends.json.log_file import LogFile
-from distqueue_backends.json.recovery import first_commit
+from distqueue_backends.json.recovery import MOST_HEADER, first_commit
 from distqueue_backends.json.replay import Replay, Unfit
 from distqueue_backends.table.clock import SharedClock
 from distqueue_backends.table.queue_table import QueueTable
+
+_NO_BREAK: Final = "something else than a line break stands here"
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -76,30 +88,48 @@ def repair(path: str) -> Fsck:
 
 
 def _header(fd: int, findings: list[str]) -> tuple[Header, int]:
-    line, _, _ = os.pread(fd, 4096, 0).partition(b"\n")
+    data = os.pread(fd, MOST_HEADER, 0)
     try:
-        return decode_header(line), len(line)
-    except (Damaged, UnsupportedFormat) as fault:
+        return decode_header(data)
+    except Damaged as fault:
         start = first_commit(fd)
-        if start is None and isinstance(fault, UnsupportedFormat):
+        if start is None and isinstance(fault, Unlike):
             raise UnsupportedFormat(f"this is not a store that can be examined: {fault}") from None
         findings.append(f"byte 0: the header is damaged: {fault}")
-        return Header(version=version("distqueue"), store=str(uuid.uuid4())), start or len(line)
+        new = Header(version=this_version(), store=str(uuid.uuid4()))
+        return new, len(data.partition(b"\n")[0]) if start is None else start
 
 
 def _lines(fd: int, start: int) -> Iterator[Line]:
     """Go through the lines between the header and the closing brackets."""
     data = read_all(fd)
+    if data[start : start + 1] != b"\n":
+        yield Line(start, data[start : start + 1], None, _NO_BREAK)
     offset, seq = start + 1, 0
     while offset < len(data):
         stop = data.find(b"\n", offset)
         raw = data[offset : stop if stop >= 0 else len(data)]
         if raw.rstrip(b" ") in (b"", CLOSE[1:]) and (stop < 0 or not data[stop:].strip()):
             return
-        line = _line(offset, raw.removesuffix(b","), seq)
-        seq = line.commit.seq if line.commit is not None else seq
-        yield line
+        for line in _parts(offset, raw, seq):
+            seq = line.commit.seq if line.commit is not None else seq
+            yield line
         offset = stop + 1 if stop >= 0 else len(data)
+
+
+def _parts(offset: int, raw: bytes, seq: int) -> Iterator[Line]:
+    """Yield a line, or the commits in it between which the line break is missing."""
+    line = _line(offset, raw.removesuffix(b","), seq)
+    first = first_of(raw)
+    if line.commit is not None or len(first) == len(raw):
+        yield line
+        return
+    yield _line(offset, first, seq)
+    rest = raw[len(first) :]
+    between, behind = (rest[:2], rest[2:]) if rest[2:].startswith(b"{") else (rest, b"")
+    yield Line(offset + len(first), between, None, _NO_BREAK)
+    if behind:
+        yield from _parts(offset + len(first) + 2, behind, seq + 1)
 
 
 def _line(offset: int, raw: bytes, seq: int) -> Line:

@@ -9,7 +9,7 @@ from typing import Final
 
 from distqueue.errors import OutcomeUnknown, StoreFailed
 from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit
+from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit, first_of
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.where import unpack
 
@@ -77,17 +77,23 @@ class LogFile:
             newline = buffer.find(b"\n", at + len(lead)) if not buffer.startswith(CLOSE, at) else at
             if newline < 0 or len(buffer) - at < len(CLOSE):
                 more = os.pread(self.fd, chunk, base + len(buffer))
-                if not more:
-                    raise Damaged("the last commit is incomplete")
-                buffer, base, at, chunk = buffer[at:] + more, base + at, 0, min(4 * chunk, CHUNK)
-                continue
+                if more:
+                    buffer, base, at, chunk = buffer[at:] + more, base + at, 0, min(4 * chunk, CHUNK)
+                    continue
+                newline = len(buffer)
+                if newline - at <= len(lead):
+                    raise Damaged("the closing brackets are missing")
             if newline == at:
                 return
             if not buffer.startswith(lead + b"{", at):
                 raise Damaged("neither a commit nor the closing brackets follow")
             start = at + len(lead)
             line = buffer[start : newline - (buffer[newline - 1] == ord(","))]
-            commit = decode_commit(line)
+            try:
+                commit = decode_commit(line)
+            except Damaged:
+                line = first_of(line)  # what follows without a line break is the next to be read
+                commit = decode_commit(line)
             if commit.seq != self.seq + 1:
                 raise Damaged(f"commit {commit.seq} follows commit {self.seq}")
             yield commit, line, base + start

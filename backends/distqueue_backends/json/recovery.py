@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from distqueue.errors import StoreDamaged, UnsupportedFormat
 from distqueue_backends.json.filesystem import read_all, write_aside
-from distqueue_backends.json.format import CLOSE, Damaged, Header, decode_commit, decode_header
+from distqueue_backends.json.format import CLOSE, Damaged, Header, Unlike, decode_commit, decode_header
 from distqueue_backends.json.log_file import CHUNK, LogFile
 
 _log: Final = logging.getLogger("distqueue")
-_COMMIT_START: Final = b'{"crc":"'
+_COMMIT_START: Final = b'\n{"crc":"'
+MOST_HEADER: Final = 4096
 _MOST_KEPT: Final = 64 * 1024 * 1024
 
 
@@ -28,30 +31,22 @@ def read_header(path: str, fd: int) -> tuple[Header, int]:
         StoreDamaged: it is damaged.
         UnsupportedFormat: the file is no store, or that of a newer distqueue.
     """
-    line, _, _ = os.pread(fd, 4096, 0).partition(b"\n")
     try:
-        return decode_header(line), len(line)
+        return decode_header(os.pread(fd, MOST_HEADER, 0))
+    except Unlike as fault:
+        if first_commit(fd) is None:
+            raise UnsupportedFormat(f"{path} cannot be opened: {fault}") from None
+        raise _header_damaged(path, "it does not begin like one, but there are commits") from None
     except Damaged as damage:
         raise _header_damaged(path, str(damage)) from None
     except UnsupportedFormat as error:
-        if first_commit(fd) is not None:
-            raise _header_damaged(path, "it does not begin like one, but there are commits") from None
         raise UnsupportedFormat(f"{path} cannot be opened: {error}") from None
 
 
 def first_commit(fd: int) -> int | None:
     """Return where the line break before the first good commit is: for a header that cannot be read."""
     data = os.pread(fd, _MOST_KEPT, 0)
-    at = data.find(b"\n" + _COMMIT_START)
-    while at >= 0:
-        line, _, _ = data[at + 1 :].partition(b"\n")
-        try:
-            decode_commit(line.removesuffix(b","))
-        except Damaged:
-            at = data.find(b"\n" + _COMMIT_START, at + 1)
-        else:
-            return at
-    return None
+    return next((at - 1 for at, _ in _commits_in(data)), None)
 
 
 def _header_damaged(path: str, how: str) -> StoreDamaged:
@@ -113,14 +108,18 @@ def _commit_behind(log: LogFile) -> int | None:
     A torn write holds no whole commit but its own first line, which would have been read.
     """
     data = read_all(log.fd, log.end)
-    at = data.find(_COMMIT_START)  # not at a line's beginning only: the line break may be what is bad
-    while at >= 0:
+    lead = 2 if log.seq else 1  # a comma and a line break, of which one may be what is bad
+    if data[lead : lead + 1] == b"{":
+        data = b",\n"[2 - lead :] + data[lead:]
+    return next((log.end + at for at, seq in _commits_in(data) if seq > log.seq), None)
+
+
+def _commits_in(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where commits begin at the beginning of a line, and their sequence numbers."""
+    at = data.find(_COMMIT_START) + 1
+    while at > 0:
         stop = data.find(b"\n", at)
         line = data[at : stop if stop >= 0 else len(data)]
-        try:
-            if decode_commit(line.removesuffix(b",")).seq > log.seq:
-                return log.end + at
-        except Damaged:
-            pass
-        at = data.find(_COMMIT_START, at + 1)
-    return None
+        with suppress(Damaged):
+            yield at, decode_commit(line.removesuffix(b",")).seq
+        at = data.find(_COMMIT_START, at) + 1

@@ -12,8 +12,8 @@ from distqueue.task import TaskRecord
 from distqueue_backends.table.queue_table import QueueTable
 
 _BASE: Final = 256
-_ESCAPED: Final = 6
-"""A character takes up to six bytes in JSON (``\\u0001``)."""
+_ESCAPED: Final = 2
+"""A character seldom takes more than two bytes in JSON; where it does, the append refuses if need be."""
 
 
 def carries_payload(command: Command) -> bool:

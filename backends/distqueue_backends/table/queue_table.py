@@ -23,7 +23,7 @@ from distqueue_backends.table.entry import (
 from distqueue_backends.table.group import Group
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.remembered import Gone, Remembered
-from distqueue_backends.table.where import payload_size
+from distqueue_backends.table.size import size_of, text_size
 
 
 class Agenda:
@@ -34,14 +34,14 @@ class Agenda:
 
     def __init__(self, holds: Callable[[Entry, float], bool]) -> None:
         self._holds = holds
-        self._heap: list[tuple[float, int, int, Sequence[Entry]]] = []
+        self._heap: list[tuple[float, int, Sequence[Entry]]] = []
         self._serial = count()
         self._size = 0
         self._bound = 64
 
-    def add(self, at: float, entries: Sequence[Entry], order: int = 0) -> None:
-        """Note that something happens to tasks; at one time, in the order of ``order``."""
-        heappush(self._heap, (at, order, next(self._serial), entries))
+    def add(self, at: float, entries: Sequence[Entry]) -> None:
+        """Note that something happens to tasks."""
+        heappush(self._heap, (at, next(self._serial), entries))
         self._size += len(entries)
         if self._size > self._bound:
             self._tidy()
@@ -50,33 +50,34 @@ class Agenda:
         """Return when the next thing happens."""
         heap = self._heap
         while heap:
-            at, _, _, entries = heap[0]
+            at, _, entries = heap[0]
             if any(self._holds(entry, at) for entry in entries):
                 return at
             heappop(heap)
+            self._size -= len(entries)
         return None
 
     def take_until(self, now: float) -> list[Entry]:
-        """Take out the tasks whose time has come."""
+        """Take out the tasks whose time has come: by that time, at one time in the order of publishing."""
         heap = self._heap
         if not heap or heap[0][0] > now:
             return []
-        come: dict[int, Entry] = {}
+        come: dict[int, tuple[float, Entry]] = {}
         while heap and heap[0][0] <= now:
-            at, _, _, entries = heappop(heap)
+            at, _, entries = heappop(heap)
             self._size -= len(entries)
-            come.update((id(entry), entry) for entry in entries if self._holds(entry, at))
-        return list(come.values())
+            come.update((id(entry), (at, entry)) for entry in entries if self._holds(entry, at))
+        return [entry for _, entry in sorted(come.values(), key=lambda each: (each[0], each[1].number))]
 
     def _tidy(self) -> None:
         """Drop what holds no longer; amortised, each note is looked at twice."""
         kept = [
-            (at, order, serial, [entry for entry in entries if self._holds(entry, at)])
-            for at, order, serial, entries in self._heap
+            (at, serial, [entry for entry in entries if self._holds(entry, at)])
+            for at, serial, entries in self._heap
         ]
-        self._heap = [note for note in kept if note[3]]
+        self._heap = [note for note in kept if note[2]]
         heapify(self._heap)
-        self._size = sum(len(note[3]) for note in self._heap)
+        self._size = sum(len(note[2]) for note in self._heap)
         self._bound = 64 + 2 * self._size
 
 
@@ -95,7 +96,7 @@ class QueueTable:
         self.unique: dict[str, Entry] = {}
         self.groups: dict[str, Group] = {}
         self.version = self.version_at_start = 0
-        self.payload_bytes = 0
+        self.size = 0
         self._lines: dict[int, Line] = {}
         self.due = Agenda(lambda e, at: e.state == SCHEDULED and e.until == at)
         self.leases = Agenda(lambda e, at: e.state == LEASED and e.until == at)
@@ -140,7 +141,7 @@ class QueueTable:
         """A task with its number, place and state, as they are."""
         self.tasks[entry.task_id] = entry
         self.counts[entry.state] += 1
-        self.payload_bytes += payload_size(entry.where)
+        self.size += size_of(entry)
         if entry.options is not DEFAULT_OPTIONS:
             self._note_options(entry)
         if entry.state == READY:
@@ -189,7 +190,7 @@ class QueueTable:
         """An attempt failed: again at ``due``, or (``None``) at once at the end of the line, or dead."""
         entry.settled = "retry"
         entry.failures += 1
-        entry.error = error
+        self._note_error(entry, error)
         if self._is_used_up(entry):
             self._bury(entry, error)
         elif due is None:
@@ -224,7 +225,7 @@ class QueueTable:
         if entry.options.group is not None and entry.options.group in self.groups:
             self.groups[entry.options.group].remove(entry)
         self.counts[DEAD] -= 1
-        self.payload_bytes -= payload_size(entry.where)
+        self.size -= size_of(entry)
         entry.failures = 0
         entry.number = entry.place = self.last_number = self.next_number
         self.next_number += 1
@@ -237,7 +238,7 @@ class QueueTable:
         if entry.state == READY and (line := self._lines.get(entry.options.priority)) is not None:
             line.leave()
         del self.tasks[entry.task_id]
-        self.payload_bytes -= payload_size(entry.where)
+        self.size -= size_of(entry)
         self._move(entry, GONE)
         self.expired += verb == "expire"
         if entry.options is not DEFAULT_OPTIONS:
@@ -256,7 +257,7 @@ class QueueTable:
         """Put a task that waits for a time on the agenda of its state."""
         until = entry.until or 0.0
         if entry.state == SCHEDULED:
-            self.due.add(until, (entry,), entry.number)
+            self.due.add(until, (entry,))
             self.version += 1
         else:
             (self.leases if entry.state == LEASED else self.keeping).add(until, (entry,))
@@ -278,8 +279,12 @@ class QueueTable:
     def _bury(self, entry: Entry, error: str | None) -> None:
         self._move(entry, DEAD)
         entry.place = None
-        entry.error = error
+        self._note_error(entry, error)
         self._let_go(entry)
+
+    def _note_error(self, entry: Entry, error: str | None) -> None:
+        self.size += text_size(error) - text_size(entry.error)
+        entry.error = error
 
     def _new_place(self, entry: Entry) -> None:
         entry.place = self.next_number

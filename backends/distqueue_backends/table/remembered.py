@@ -29,6 +29,7 @@ class Remembered:
         self._by_id: dict[str, Gone] = {}
         self._order: deque[Gone] = deque()
         self._dropped = 0
+        self.size = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -52,8 +53,11 @@ class Remembered:
 
     def add(self, gone: Gone) -> None:
         """Remember a task, and forget those whose time is over."""
+        if (earlier := self._by_id.get(gone.task_id)) is not None:
+            self.size -= _size_of(earlier)
         self._by_id[gone.task_id] = gone
         self._order.append(gone)
+        self.size += _size_of(gone)
         while self._order and self._is_over(self._order[0], gone.at):
             self._forget(self._order.popleft())
             self._dropped += 1
@@ -69,3 +73,9 @@ class Remembered:
     def _forget(self, gone: Gone) -> None:
         if self._by_id.get(gone.task_id) is gone:
             del self._by_id[gone.task_id]
+            self.size -= _size_of(gone)
+
+
+def _size_of(gone: Gone) -> int:
+    """Return about how many bytes it takes in a file."""
+    return 78 + len(gone.task_id) + (26 + len(gone.token) if gone.token else 0)

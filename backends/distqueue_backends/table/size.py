@@ -1,0 +1,26 @@
+"""About how many bytes a task takes in a file: counted along, so that nobody has to add it up."""
+
+from __future__ import annotations
+
+from distqueue_backends.table.entry import DEFAULT_OPTIONS, Entry
+from distqueue_backends.table.where import payload_size
+
+
+def size_of(entry: Entry) -> int:
+    """Return the size of all that differs from task to task; the rest goes by the state."""
+    size = payload_size(entry.where) + len(entry.task_id)
+    if entry.error is not None:
+        size += text_size(entry.error)
+    options = entry.options
+    if options is not DEFAULT_OPTIONS:
+        size += text_size(options.group) + text_size(options.unique) + text_size(options.publisher_id)
+        for name, value in (options.headers or {}).items():
+            size += text_size(name) + text_size(value)
+    return size
+
+
+def text_size(text: str | None) -> int:
+    """Return how many bytes a text takes at most, but for characters that are escaped."""
+    if text is None:
+        return 0
+    return len(text) if text.isascii() else 3 * len(text)

@@ -1,0 +1,74 @@
+"""A store that the first release made is read by every later one: each task, exactly as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from distqueue.commands import Put
+from distqueue.errors import AlreadySettled
+from distqueue.payload import encode
+from distqueue.results import Settled, Stored
+
+from .page_reader import as_read
+from .support import HandClock, ack, claimed, compact, expect, fsck, ids, opened, ready_ids, state_of, stored
+from .test_reader import as_told
+
+FIXTURE: Final = Path(__file__).parent.parent / "fixtures" / "json-format-1"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "formats" / "queue-json.md"
+
+
+@pytest.fixture
+def path(shm: Path) -> Path:
+    path = shm / "Queue.json"
+    shutil.copy(FIXTURE / "Queue.json", path)
+    return path
+
+
+@pytest.fixture
+def found() -> Any:
+    """What is to be found in the store, and when."""
+    return json.loads((FIXTURE / "found.json").read_text("utf-8"))
+
+
+def test_the_store_has_every_kind_of_step_and_a_task_in_every_state(path: Path, found: Any) -> None:
+    _, _, table = PAGE.read_text("utf-8").partition("\n## Ops\n")
+    rows = [row.split("|")[1] for row in table.partition("\n## ")[0].splitlines() if row.startswith("| `")]
+    ops = {op for row in rows for op in re.findall("`([a-z]+)`", row)} - {"op"}
+    commits = json.loads(path.read_bytes())["commits"]
+    assert {op["op"] for commit in commits for op in commit["ops"]} == ops
+    states = {task["state"] for queue in found["queues"].values() for task in queue["tasks"]}
+    assert states == {"scheduled", "ready", "leased", "done", "dead"}
+
+
+def test_every_task_is_as_it_was(path: Path, found: Any) -> None:
+    with opened(path, HandClock(found["now"]), create=False) as backend:
+        assert state_of(backend) == found["queues"]
+    assert path.read_bytes().rstrip(b" ") == (FIXTURE / "Queue.json").read_bytes()
+    assert fsck(path).is_sound
+
+
+def test_a_reader_that_knows_the_page_only_finds_the_same(path: Path, found: Any) -> None:
+    assert as_read(path.read_text("utf-8"), 300.0, 100_000) == as_told(found["queues"])
+
+
+def test_the_store_works_on(path: Path, found: Any) -> None:
+    clock = HandClock(found["now"])
+    with opened(path, clock) as backend:
+        receipts = {task["task_id"]: task["receipt"] for task in found["queues"]["emails"]["tasks"]}
+        expect(backend.apply([ack(receipts["leased"], queue="emails")])[0], Settled)
+        assert isinstance(backend.apply([ack(receipts["rejected"], queue="emails")])[0], AlreadySettled)
+        again = Put(queue="emails", task_id="acked", data=encode({"task": "acked"}))
+        assert expect(backend.apply([again])[0], Stored).duplicate
+        stored(backend, Put(queue="emails", task_id="new", data=b"1"))
+        line = ready_ids(backend, "emails")
+        assert line[-1] == "new"
+        compact(backend)
+        clock.now += 2e6
+        assert ids(claimed(backend, 9, queue="emails"))[: len(line)] == line
+    assert fsck(path).is_sound
