@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
+from msgspec import Meta
 
 from distqueue.capabilities import Capabilities, Durability, Ordering, WakeUp
 from distqueue.commands import Command
@@ -26,8 +27,8 @@ from distqueue_backends.table.queue_table import QueueTable
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long (seconds) and for how many tasks a queue remembers the ids of tasks that are gone."""
 
-    dedup_window: float = 300.0
-    dedup_max: int = 100_000
+    dedup_window: Annotated[float, Meta(ge=0)] = 300.0
+    dedup_max: Annotated[int, Meta(ge=0)] = 100_000
 
 
 MEMORY_CAPABILITIES: Final = Capabilities(

@@ -13,29 +13,11 @@ from typing import Any
 import msgspec
 
 from distqueue import commands as c
+from distqueue.conformance.agent import AnyCommand
 from distqueue.errors import DistqueueError
 from distqueue.results import Outcome
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.options import JsonOptions
-
-type AnyCommand = (
-    c.Put
-    | c.Claim
-    | c.Ack
-    | c.Retry
-    | c.Release
-    | c.Reject
-    | c.Extend
-    | c.Cancel
-    | c.Redrive
-    | c.Purge
-    | c.Pause
-    | c.Resume
-    | c.Find
-    | c.Browse
-    | c.Remembered
-    | c.Stats
-)
 
 
 class Request(msgspec.Struct, kw_only=True):

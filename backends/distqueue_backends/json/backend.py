@@ -6,13 +6,11 @@ sync, answer. The sync covers everything in the file, so whatever an answer rest
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import uuid
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from threading import Event
 from typing import Final, Self
 
@@ -48,7 +46,7 @@ from distqueue_backends.json.lock import StoreLock
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.json.recovery import read_header, settle_tail
-from distqueue_backends.json.replay import Replay, Unfit
+from distqueue_backends.json.replay import Replay, Unfit, collector_paused
 from distqueue_backends.json.size import carries_payload, most_bytes
 from distqueue_backends.table.backend import TableBackend
 from distqueue_backends.table.clock import SharedClock
@@ -74,11 +72,11 @@ class JsonBackend(TableBackend):
             StoreMissing: there is none and ``create`` is false, or its directory is missing.
             StoreBusy, StoreDamaged, UnsupportedFormat, StoreError: it cannot be opened.
         """
-        return cls(url.path, options, create=create)
+        return cls(url.file_path(), options, create=create)
 
     @classmethod
     def fsck(cls, url: StoreURL, options: JsonOptions, *, repair: bool) -> Fsck:
-        path = os.path.abspath(url.path)
+        path = os.path.abspath(url.file_path())
         if not os.path.lexists(path):
             raise StoreMissing(f"no store at {path}")
         lock = StoreLock(f"{path}.lock", options.lock_timeout)
@@ -101,9 +99,11 @@ class JsonBackend(TableBackend):
         self._file: LogFile
         self._synced = self._next_check = 0
         self._is_certain = False
+        self._is_ahead = False
         self._has_failed = False
         try:
             self._directory.open()
+            self._read_ahead()
             with self._lock:
                 self._load(create=create)
             self._bell = Bell(f"{self.path}.bell")
@@ -142,6 +142,8 @@ class JsonBackend(TableBackend):
     def _enter(self) -> None:
         """Take the lock, with everything known that others did. Whatever happens, the caller gives it up."""
         while True:
+            if not self._is_certain:
+                self._read_ahead()
             self._lock.acquire()
             if self._lock.is_marked() or not self._is_certain:
                 self._load(create=False)
@@ -261,25 +263,46 @@ class JsonBackend(TableBackend):
             ) from error
 
     def _load(self, *, create: bool) -> None:
-        """Read the whole store. The lock is held."""
+        """Read the store, or what was not read ahead of it. The lock is held."""
         self._is_certain = False
         if create and not os.path.lexists(self.path):
             compaction.write_first(self.path, str(uuid.uuid4()))
         remove_leftovers(self.path)
-        self.tables = {}
-        self._synced = self._next_check = 0
-        log = self._open_log()
-        self._close_log()
-        self._file = log
-        self._sync_directory()
         has_failed = self._lock.is_marked()
-        with _collector_paused():
+        if has_failed or not self._is_ahead or not self._file.is_in_place(self.path):
+            self._begin()
+        self._is_ahead = False
+        log = self._file
+        self._sync_directory()
+        with collector_paused():
             settle_tail(self.path, log, self._replay(log), trust_prefix=has_failed)
         if has_failed:
             self._file = compaction.compact(self.path, log, self.tables, self.clock.wall())
             log.close()
             self._lock.clear_mark()
         self._is_certain = True
+
+    def _read_ahead(self) -> None:
+        """Read what is there without the lock, so that others go on; what they append follows under it.
+
+        A commit that is being written, and whatever else is wrong, is looked at under the lock.
+        """
+        try:
+            self._begin()
+        except StoreError:
+            return
+        with collector_paused():
+            self._replay(self._file)
+        self._is_ahead = True
+
+    def _begin(self) -> None:
+        """Open the file, with nothing of it known."""
+        log = self._open_log()
+        self._close_log()
+        self._file = log
+        self.tables = {}
+        self._synced = self._next_check = 0
+        self._is_ahead = False
 
     def _open_log(self) -> LogFile:
         fd = open_regular(self.path)
@@ -396,15 +419,3 @@ def _full(path: str) -> StoreFull:
         f"the disk of {path} is full; nothing was stored. Free some space, then try again; "
         "tasks that are there can still be settled"
     )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Read without the cyclic garbage collector, which would look at all tasks again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

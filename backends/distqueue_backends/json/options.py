@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from distqueue.capabilities import Capabilities, Durability, Ordering, WakeUp
 from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
@@ -18,9 +19,9 @@ class JsonOptions(msgspec.Struct, frozen=True, kw_only=True):
     remembered after their task is gone; ``lock_timeout`` how long to wait for other processes.
     """
 
-    dedup_window: float = 300.0
-    dedup_max: int = 100_000
-    lock_timeout: float = 10.0
+    dedup_window: Annotated[float, Meta(ge=0)] = 300.0
+    dedup_max: Annotated[int, Meta(ge=0)] = 100_000
+    lock_timeout: Annotated[float, Meta(ge=0)] = 10.0
 
 
 JSON_CAPABILITIES: Final = Capabilities(

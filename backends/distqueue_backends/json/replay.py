@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from distqueue.task import TaskState
@@ -16,6 +18,18 @@ from distqueue_backends.table.steps import load_entry, purge_states, redrive_dea
 from distqueue_backends.table.where import pack
 
 type Tables = dict[str, QueueTable]
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Read without the cyclic garbage collector, which would look at all tasks again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Unfit(Exception):
