@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from distqueue.limits import check_queue_name
 from distqueue.outcomes import expect
 from distqueue.results import Browsed, Counted, QueueStats, Result
 from distqueue.task import RememberedTask, TaskRecord
+from distqueue.transfer.asking import Asker, asking
 from distqueue.transfer.files import writing
 from distqueue.transfer.lines import HEADER_LINE, Counts, Line, encode_line
 
@@ -43,7 +43,11 @@ async def export_store(
     >>> asyncio.run(export_store(broker, None, "backup.jsonl")).tasks          # doctest: +SKIP
     3
     """
-    export = _Export(broker, on_progress)
+    with asking(broker) as asker:
+        return await _write(_Export(asker, on_progress), queues, path)
+
+
+async def _write(export: _Export, queues: Sequence[str] | None, path: str) -> Counts:
     async with writing(path) as file:
         async for chunk in export.chunks(queues):
             await file.write(chunk)
@@ -53,8 +57,8 @@ async def export_store(
 class _Export:
     """One export under way, and what it has counted so far."""
 
-    def __init__(self, broker: Broker, on_progress: Callable[[int], None]) -> None:
-        self._broker = broker
+    def __init__(self, asker: Asker, on_progress: Callable[[int], None]) -> None:
+        self._asker = asker
         self._on_progress = on_progress
         self._tasks = self._remembered = self._paused = 0
 
@@ -109,8 +113,7 @@ class _Export:
                 return
 
     async def _ask[R: Result](self, command: Command, kind: type[R]) -> R:
-        """Ask the store in another thread."""
-        return expect((await asyncio.to_thread(self._broker.apply, [command]))[0], kind)
+        return expect((await self._asker.ask([command]))[0], kind)
 
 
 def _unseen(tasks: Sequence[TaskRecord], seen: set[int]) -> list[TaskRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -15,6 +14,7 @@ from distqueue.commands import Load, Pause
 from distqueue.errors import InvalidTask, Refused, StoreFull
 from distqueue.results import Loaded
 from distqueue.task import RememberedTask, TaskRecord
+from distqueue.transfer.asking import Asker, asking
 from distqueue.transfer.files import STANDARD, first_and_last_line, lines_of
 from distqueue.transfer.lines import Content, Counts, check_header, decode_line
 
@@ -80,7 +80,14 @@ async def import_store(
     0
     """
     await check_export(path, partial=partial)
-    run = _Import(broker, queues, partial, _name_of(path))
+    with asking(broker) as asker:
+        run = _Import(asker, queues, partial, _name_of(path))
+        await _read(run, path, on_progress)
+    run.check_end()
+    return run.result()
+
+
+async def _read(run: _Import, path: str, on_progress: Callable[[int], None]) -> None:
     async with aclosing(lines_of(path, on_progress)) as lines:
         try:
             async for raw, has_break in lines:
@@ -89,8 +96,6 @@ async def import_store(
         except InvalidTask as error:
             await run.store()
             raise InvalidTask(f"{error}; what stands before it is imported") from None
-    run.check_end()
-    return run.result()
 
 
 async def check_export(path: str, *, partial: bool = False) -> None:
@@ -112,12 +117,12 @@ async def check_export(path: str, *, partial: bool = False) -> None:
 class _Import:
     """One import under way."""
 
-    def __init__(self, broker: Broker, queues: Sequence[str] | None, partial: bool, name: str) -> None:
-        self._broker = broker
+    def __init__(self, asker: Asker, queues: Sequence[str] | None, partial: bool, name: str) -> None:
+        self._asker = asker
         self._queues = queues
         self._partial = partial
         self._name = name
-        self._most = min(BATCH, broker.capabilities.max_batch)
+        self._most = min(BATCH, asker.capabilities.max_batch)
         self._batch: list[tuple[int, Load | Pause]] = []
         self._bytes = self._line = 0
         self._lines: Counter[type[Content]] = Counter()
@@ -148,7 +153,7 @@ class _Import:
         batch, self._batch, self._bytes = self._batch, [], 0
         if not batch:
             return
-        outcomes = await asyncio.to_thread(self._broker.apply, [command for _, command in batch])
+        outcomes = await self._asker.ask([command for _, command in batch])
         for (line, command), outcome in zip(batch, outcomes):
             if isinstance(outcome, StoreFull):
                 raise outcome
