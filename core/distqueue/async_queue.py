@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
+from itertools import batched
 from logging import getLogger
 from types import TracebackType
 from typing import Self, Unpack
@@ -28,10 +29,10 @@ from distqueue.commands import (
     Stats,
 )
 from distqueue.defaults import Defaults
-from distqueue.delivery import AsyncDelivery
+from distqueue.delivery import AsyncDelivery, own_deliveries, settled_together, settling
 from distqueue.errors import Closed
-from distqueue.outcomes import expect, expect_stored, leases_in
-from distqueue.request import PutOptions, batches, good_puts, merged
+from distqueue.outcomes import expect, expect_all, leases_in
+from distqueue.request import PutOptions, good_puts, merged
 from distqueue.results import (
     Browsed,
     Claimed,
@@ -45,6 +46,7 @@ from distqueue.results import (
     Removed,
     Result,
     Seen,
+    Settled,
     Stored,
 )
 from distqueue.session import Session
@@ -131,11 +133,10 @@ class AsyncQueue(Client[_AsyncSession]):
     async def put_many(self, payloads: Iterable[object], **options: Unpack[PutOptions]) -> list[Stored]:
         """As :meth:`Queue.put_many <distqueue.queue.Queue.put_many>`."""
         outcomes: list[Outcome] = []
-        puts = self._putter.many(payloads, options)
         max_batch = (await self.capabilities()).max_batch
-        for batch in batches(puts, max_batch):
+        for batch in self._putter.batches(payloads, options, max_batch):
             outcomes += merged(batch, await self._session.commit.submit(good_puts(batch)))
-        return expect_stored(outcomes)
+        return expect_all(outcomes, Stored, "stored")
 
     def put_nowait(self, data: object, **options: Unpack[PutOptions]) -> asyncio.Future[Stored]:
         """As :meth:`Queue.put_nowait <distqueue.queue.Queue.put_nowait>`, but never waits.
@@ -185,6 +186,16 @@ class AsyncQueue(Client[_AsyncSession]):
         except BaseException:
             waiter.wake_one()  # whoever goes without having looked passes the hint on
             raise
+
+    async def ack_many(self, deliveries: Iterable[AsyncDelivery]) -> list[Settled]:
+        """As :meth:`Queue.ack_many <distqueue.queue.Queue.ack_many>`."""
+        session = self._session
+        outcomes: list[Outcome] = []
+        max_batch = (await self.capabilities()).max_batch
+        for batch in batched(own_deliveries(session, deliveries), max_batch):
+            with settling(batch) as acks:
+                outcomes += settled_together(batch, await session.commit.submit(acks))
+        return expect_all(outcomes, Settled, "acked")
 
     def __aiter__(self) -> Self:
         return self

@@ -6,13 +6,23 @@ recorded history. Times are seconds since the Unix epoch, durations seconds.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from distqueue.retry import Backoff
-from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord, TaskState
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag=str.lower):
+class Command(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="command",
+    tag=str.lower,
+):
     """The base of all commands. ``queue`` is the queue that the command is about."""
 
     queue: str
@@ -21,7 +31,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", ta
 # --- Publishing -----------------------------------------------------------------------------------
 
 
-class Put(Command, frozen=True, kw_only=True):
+class Put(Command, frozen=True, kw_only=True, gc=False):
     """Store one task. Answered by :class:`~distqueue.results.Stored`.
 
     ``data`` is one JSON value as UTF-8 bytes, best a :class:`~distqueue.payload.Payload`, which has
@@ -31,22 +41,36 @@ class Put(Command, frozen=True, kw_only=True):
 
     task_id: str
     data: bytes
-    priority: int = 0
+    options: TaskOptions = DEFAULT_OPTIONS
     delay: float | None = None
     due: float | None = None
-    max_attempts: int | None = 5
-    expires_in: float | None = None
-    keep_done: float = 0.0
-    group: str | None = None
-    unique: str | None = None
-    publisher_id: str | None = None
-    headers: dict[str, str] | None = None
+
+    @classmethod
+    def make(
+        cls,
+        queue: str,
+        task_id: str,
+        data: bytes,
+        *,
+        delay: float | None = None,
+        due: float | None = None,
+        **options: Any,
+    ) -> Put:
+        """Return a put with the given :class:`~distqueue.task.TaskOptions`.
+
+        >>> Put.make("emails", "welcome-7", b"{}", priority=3).options.priority
+        3
+        """
+        chosen = TaskOptions(**options)
+        if chosen == DEFAULT_OPTIONS:
+            chosen = DEFAULT_OPTIONS
+        return cls(queue=queue, task_id=task_id, data=data, options=chosen, delay=delay, due=due)
 
 
 # --- Consuming ------------------------------------------------------------------------------------
 
 
-class Claim(Command, frozen=True, kw_only=True):
+class Claim(Command, frozen=True, kw_only=True, gc=False):
     """Take up to ``count`` tasks for ``lease`` seconds. Answered by ``Claimed``.
 
     ``token`` is a random name made by the consumer; it becomes part of the receipts. With
@@ -60,19 +84,19 @@ class Claim(Command, frozen=True, kw_only=True):
     again: bool = False
 
 
-class Settle(Command, frozen=True, kw_only=True):
+class Settle(Command, frozen=True, kw_only=True, gc=False):
     """The base of the commands that end or prolong one delivery, named by its receipt."""
 
     receipt: str
 
 
-class Ack(Settle, frozen=True, kw_only=True):
+class Ack(Settle, frozen=True, kw_only=True, gc=False):
     """The task is carried out. The tasks in ``then`` are stored in the same commit, or nothing is done."""
 
     then: tuple[Put, ...] = ()
 
 
-class Retry(Settle, frozen=True, kw_only=True):
+class Retry(Settle, frozen=True, kw_only=True, gc=False):
     """The attempt failed: try again after ``delay`` seconds, or as ``backoff`` says if that is ``None``."""
 
     delay: float | None = None
@@ -80,17 +104,17 @@ class Retry(Settle, frozen=True, kw_only=True):
     backoff: Backoff = Backoff()
 
 
-class Release(Settle, frozen=True, kw_only=True):
+class Release(Settle, frozen=True, kw_only=True, gc=False):
     """Give the task back, at its old place, without using up an attempt."""
 
 
-class Reject(Settle, frozen=True, kw_only=True):
+class Reject(Settle, frozen=True, kw_only=True, gc=False):
     """The task can never succeed: it is dead at once."""
 
     error: str | None = None
 
 
-class Extend(Settle, frozen=True, kw_only=True):
+class Extend(Settle, frozen=True, kw_only=True, gc=False):
     """Let the lease end ``lease`` seconds from now."""
 
     lease: float = 30.0
@@ -99,13 +123,13 @@ class Extend(Settle, frozen=True, kw_only=True):
 # --- Administration -------------------------------------------------------------------------------
 
 
-class Cancel(Command, frozen=True, kw_only=True):
+class Cancel(Command, frozen=True, kw_only=True, gc=False):
     """Remove one task, whatever its state. Answered by ``Removed``."""
 
     task_id: str
 
 
-class Redrive(Command, frozen=True, kw_only=True):
+class Redrive(Command, frozen=True, kw_only=True, gc=False):
     """Make dead tasks ready again, at the end of the line, with all their attempts.
 
     All dead tasks, or one (``task_id``), or those whose error contains ``error``.
@@ -115,21 +139,21 @@ class Redrive(Command, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Purge(Command, frozen=True, kw_only=True):
+class Purge(Command, frozen=True, kw_only=True, gc=False):
     """Remove all tasks, or only those in the given states."""
 
     states: tuple[TaskState, ...] = ()
 
 
-class Pause(Command, frozen=True, kw_only=True):
+class Pause(Command, frozen=True, kw_only=True, gc=False):
     """Stop claims of this queue until it is resumed; everything else goes on."""
 
 
-class Resume(Command, frozen=True, kw_only=True):
+class Resume(Command, frozen=True, kw_only=True, gc=False):
     """Allow claims of this queue again."""
 
 
-class Load(Command, frozen=True, kw_only=True):
+class Load(Command, frozen=True, kw_only=True, gc=False):
     """Store a task exactly as another store exported it: state, counts, place and all."""
 
     record: TaskRecord | RememberedTask
@@ -138,13 +162,13 @@ class Load(Command, frozen=True, kw_only=True):
 # --- Reading --------------------------------------------------------------------------------------
 
 
-class Find(Command, frozen=True, kw_only=True):
+class Find(Command, frozen=True, kw_only=True, gc=False):
     """Look one task up by its id. Answered by ``Found``."""
 
     task_id: str
 
 
-class Browse(Command, frozen=True, kw_only=True):
+class Browse(Command, frozen=True, kw_only=True, gc=False):
     """List tasks in the given states (all if empty). Answered by ``Browsed``, a page at a time.
 
     ``order`` is ``"number"`` (order of publishing) or ``"line"`` (the order in which ready tasks
@@ -157,12 +181,12 @@ class Browse(Command, frozen=True, kw_only=True):
     after: int | None = None
 
 
-class Remembered(Command, frozen=True, kw_only=True):
+class Remembered(Command, frozen=True, kw_only=True, gc=False):
     """List the ids that are remembered after their task is gone. Answered by ``Browsed``."""
 
     limit: int = 1000
     after: int | None = None
 
 
-class Stats(Command, frozen=True, kw_only=True):
+class Stats(Command, frozen=True, kw_only=True, gc=False):
     """Count the tasks of the queue, or of every queue if ``queue`` is ``"*"``."""

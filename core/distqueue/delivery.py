@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from logging import getLogger
 from traceback import format_exception_only
 from types import TracebackType
@@ -155,11 +156,14 @@ class _Handed:
         if self._inside:
             self._session.renewal.add(self, self._seconds, self._began)
 
-    def _answered(self, outcome: Outcome) -> Settled:
+    def _note(self, outcome: Outcome) -> None:
         if isinstance(outcome, Settled | SettleRefused):
             self._settled = True
         else:
             self._failed()
+
+    def _answered(self, outcome: Outcome) -> Settled:
+        self._note(outcome)
         return expect(outcome, Settled)
 
     def _extended(self, command: Extend, began: float, outcome: Outcome) -> Settled:
@@ -182,6 +186,48 @@ class _Handed:
 def error_text(error: BaseException) -> str:
     """Return what is recorded of an exception: its type and what it says."""
     return "".join(format_exception_only(error)).strip()
+
+
+# --- Many at once -------------------------------------------------------------------------------
+
+
+def own_deliveries[D: _Handed](session: Session, deliveries: Iterable[D]) -> list[D]:
+    """Return deliveries that one commit of the session can settle.
+
+    Raises:
+        ValueError: one is of another queue.
+        CarriedAcrossFork: they were claimed by another process.
+    """
+    session.check_process()
+    mine = list(deliveries)
+    for delivery in mine:
+        if delivery._session is not session:
+            raise ValueError(f"{delivery} is of another queue; settle it there")
+    return mine
+
+
+@contextmanager
+def settling(deliveries: Sequence[_Handed]) -> Iterator[list[Ack]]:
+    """Give the commands that ack deliveries; if they do not get through, the leases go on."""
+    for delivery in deliveries:
+        if delivery._inside:
+            delivery._session.renewal.drop(delivery)
+    try:
+        yield [Ack(queue=one._session.queue, receipt=one._lease.receipt) for one in deliveries]
+    except BaseException:
+        for delivery in deliveries:
+            delivery._failed()
+        raise
+
+
+def settled_together(deliveries: Sequence[_Handed], outcomes: list[Outcome]) -> list[Outcome]:
+    """Let each delivery know what became of it."""
+    for delivery, outcome in zip(deliveries, outcomes):
+        if type(outcome) is Settled:
+            delivery._settled = True
+        else:
+            delivery._note(outcome)
+    return outcomes
 
 
 class Delivery(_Handed):

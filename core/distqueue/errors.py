@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from distqueue.results import Stored
+    from distqueue.results import Outcome
 
 
 class DistqueueError(Exception):
@@ -113,12 +113,12 @@ class StoreFull(Refused):
 
 
 class BatchRefused(Refused):
-    """Some tasks of a ``put_many`` were refused, the others are stored.
+    """Some tasks of a ``put_many`` or ``ack_many`` were refused, the others are stored or acked.
 
-    ``outcomes`` holds, by position, ``Stored`` or the refusal of each task.
+    ``outcomes`` holds, by position, ``Stored`` or ``Settled``, or the refusal, of each task.
     """
 
-    def __init__(self, message: str, outcomes: Sequence[Stored | Refused] = ()) -> None:
+    def __init__(self, message: str, outcomes: Sequence[Outcome] = ()) -> None:
         super().__init__(message)
         self.outcomes = list(outcomes)
 

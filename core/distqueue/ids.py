@@ -14,16 +14,17 @@ def new_task_id() -> str:
 
 
 def new_task_ids(count: int) -> list[str]:
-    """Return ``count`` UUIDv7s, made at one time: cheaper than one at a time."""
+    """Return ``count`` UUIDv7s, made at one time: cheaper than one at a time.
+
+    Their last 48 bits count up from a random number (RFC 9562, section 6.2, method 2), so that they
+    sort in the order in which they were made.
+    """
     when = f"{time.time_ns() // 1_000_000:012x}"
-    prefix = f"{when[:8]}-{when[8:]}-7"
-    noise = os.urandom(10 * count).hex()
-    return [_uuid(prefix, noise[at : at + 20]) for at in range(0, 20 * count, 20)]
-
-
-def _uuid(prefix: str, noise: str) -> str:
-    variant = "89ab"[int(noise[3], 16) & 3]
-    return f"{prefix}{noise[:3]}-{variant}{noise[4:7]}-{noise[8:]}"
+    noise = int.from_bytes(os.urandom(10))
+    variant = 0x8000 | noise >> 64 & 0x3FFF
+    prefix = f"{when[:8]}-{when[8:]}-7{noise >> 52 & 0xFFF:03x}-{variant:04x}-"
+    first = noise & 0x7FFF_FFFF_FFFF
+    return [f"{prefix}{number:012x}" for number in range(first, first + count)]
 
 
 def new_token() -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Claim, Command, Extend, Put, Retry
 from distqueue.errors import InvalidTask, TooLarge, Unsupported
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions
 
 MAX_PAYLOAD: Final = 1024 * 1024
 """The largest payload, in bytes (1 MiB)."""
@@ -99,46 +100,38 @@ def check_put(put: Put, capabilities: Capabilities) -> None:
             f"the payload has {len(put.data)} bytes; at most {capabilities.max_payload}: "
             "put a reference to where it is kept"
         )
-    if is_plain(put):
-        return
-    if put.priority:
-        _check_priority(put.priority, capabilities)
-    if put.max_attempts != 5 and put.max_attempts is not None and put.max_attempts < 1:
-        raise InvalidTask(f"max_attempts is {put.max_attempts}; use at least 1, or None for no limit")
     if put.delay is not None or put.due is not None:
         _check_due(put, capabilities)
-    if put.expires_in is not None:
+    if put.options is not DEFAULT_OPTIONS:
+        check_options(put.options, capabilities)
+
+
+def check_options(options: TaskOptions, capabilities: Capabilities) -> None:
+    """Refuse options that are not allowed, or that the backend cannot keep.
+
+    Raises:
+        InvalidTask, TooLarge, Unsupported: as :func:`check_put`.
+    """
+    if options.priority:
+        _check_priority(options.priority, capabilities)
+    if options.max_attempts is not None and options.max_attempts < 1:
+        raise InvalidTask(f"max_attempts is {options.max_attempts}; use at least 1, or None for no limit")
+    if options.expires_in is not None:
         _need(capabilities.expiry, "expires_in")
-        check_seconds("expires_in", put.expires_in)
-    if put.keep_done:
+        check_seconds("expires_in", options.expires_in)
+    if options.keep_done:
         _need(capabilities.keep_done, "keep_done")
-        check_seconds("keep_done", put.keep_done)
-    if put.group is not None:
+        check_seconds("keep_done", options.keep_done)
+    if options.group is not None:
         _need(capabilities.groups, "group")
-        _check_key("group", put.group)
-    if put.unique is not None:
+        _check_key("group", options.group)
+    if options.unique is not None:
         _need(capabilities.unique, "unique")
-        _check_key("unique", put.unique)
-    if put.publisher_id is not None:
-        _check_key("publisher_id", put.publisher_id)
-    if put.headers is not None:
-        _check_headers(put.headers)
-
-
-def is_plain(put: Put) -> bool:
-    """Whether a task has nothing but the default options: most have, and need no further look."""
-    return (
-        put.max_attempts == 5
-        and not put.priority
-        and put.delay is None
-        and put.due is None
-        and put.expires_in is None
-        and not put.keep_done
-        and put.group is None
-        and put.unique is None
-        and put.publisher_id is None
-        and put.headers is None
-    )
+        _check_key("unique", options.unique)
+    if options.publisher_id is not None:
+        _check_key("publisher_id", options.publisher_id)
+    if options.headers is not None:
+        _check_headers(options.headers)
 
 
 def check_claim(claim: Claim) -> None:

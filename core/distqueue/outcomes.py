@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from distqueue.errors import BatchRefused, Refused, StoreFailed
-from distqueue.results import Claimed, Lease, Outcome, Result, Stored
+from distqueue.results import Claimed, Lease, Outcome, Result
 
 
 def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:
@@ -22,19 +22,22 @@ def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:
     raise StoreFailed(f"the backend answered {outcome!r:.80}, not a {kind.__name__}; report it to its author")
 
 
-def expect_stored(outcomes: Sequence[Outcome]) -> list[Stored]:
-    """Return the results of many puts.
+def expect_all[R: Result](outcomes: Sequence[Outcome], kind: type[R], done: str) -> list[R]:
+    """Return the results of many commands; ``done`` says what was done with those not refused.
 
     Raises:
-        BatchRefused: at least one was refused; the others are stored.
+        BatchRefused: at least one was refused; the others are carried out.
     """
-    refused = [at for at, outcome in enumerate(outcomes) if isinstance(outcome, Refused)]
+    refused = [at for at, outcome in enumerate(outcomes) if type(outcome) is not kind]
     if not refused:
-        return cast(list[Stored], outcomes)
+        return cast(list[R], outcomes)
+    first = outcomes[refused[0]]
+    if not isinstance(first, Refused):
+        expect(first, kind)
     raise BatchRefused(
-        f"{len(refused)} of {len(outcomes)} tasks were refused and the others stored, see .outcomes; "
-        f"the first is number {refused[0]}: {outcomes[refused[0]]}",
-        cast(list[Stored | Refused], outcomes),
+        f"{len(refused)} of {len(outcomes)} tasks were refused and the others {done}, see .outcomes; "
+        f"the first is number {refused[0]}: {first}",
+        outcomes,
     )
 
 

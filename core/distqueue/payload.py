@@ -16,6 +16,9 @@ from distqueue.errors import InvalidTask
 MAX_DEPTH: Final = 64
 """How deep arrays and objects may be nested in a payload."""
 
+_SHALLOW: Final = 2 * MAX_DEPTH
+"""So many bytes have no room for more brackets than that."""
+
 
 class Payload(bytes):
     """Bytes that are known to be one JSON value, within the depth limit and without line breaks."""
@@ -36,7 +39,7 @@ def encode(data: Any) -> Payload:
         raw = orjson.dumps(data)
     except TypeError as error:
         raise InvalidTask(f"the payload cannot be written as JSON: {error}") from None
-    if not _certainly_shallow(raw):
+    if len(raw) > _SHALLOW and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _refuse_deep(raw)
     return Payload(raw)
 
@@ -49,7 +52,7 @@ def check(raw: bytes) -> Payload:
     """
     if type(raw) is Payload:
         return raw
-    if not _certainly_shallow(raw):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _refuse_deep(raw)
     try:
         value = orjson.loads(raw)
@@ -67,10 +70,6 @@ def decode(raw: bytes) -> Any:
 def checksum(raw: bytes) -> int:
     """Return the CRC-32 by which a second put with the same id is held against the first."""
     return zlib.crc32(raw)
-
-
-def _certainly_shallow(raw: bytes) -> bool:
-    return raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH
 
 
 def _refuse_deep(raw: bytes) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from itertools import batched
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -14,10 +15,10 @@ from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.client import Client
 from distqueue.commands import Browse, Cancel, Claim, Command, Find, Pause, Purge, Redrive, Resume, Stats
-from distqueue.delivery import Delivery
+from distqueue.delivery import Delivery, own_deliveries, settled_together, settling
 from distqueue.errors import Closed, Refused, StoreError
-from distqueue.outcomes import expect, expect_stored
-from distqueue.request import PutOptions, batches, good_puts, merged
+from distqueue.outcomes import expect, expect_all
+from distqueue.request import PutOptions, good_puts, merged
 from distqueue.results import (
     Browsed,
     Claimed,
@@ -30,6 +31,7 @@ from distqueue.results import (
     Redriven,
     Removed,
     Result,
+    Settled,
     Stored,
 )
 from distqueue.session import Session
@@ -95,11 +97,10 @@ class Queue(Client[Session]):
         >>> queue.put_many([{"n": 1}, queue.task({"n": 2}, priority=9)])       # doctest: +SKIP
         """
         outcomes: list[Outcome] = []
-        puts = self._putter.many(payloads, options)
         broker = self._session.broker
-        for batch in batches(puts, broker.capabilities.max_batch):
+        for batch in self._putter.batches(payloads, options, broker.capabilities.max_batch):
             outcomes += merged(batch, broker.apply(good_puts(batch)))
-        return expect_stored(outcomes)
+        return expect_all(outcomes, Stored, "stored")
 
     def put_nowait(self, data: object, **options: Unpack[PutOptions]) -> Future[Stored]:
         """Take a task to be stored soon, together with others, and return a future at once.
@@ -162,6 +163,22 @@ class Queue(Client[Session]):
             raise
         finally:
             session.claims.discard(in_flight)
+
+    def ack_many(self, deliveries: Iterable[Delivery]) -> list[Settled]:
+        """Acknowledge many deliveries, as many in one commit as the store allows.
+
+        Raises:
+            BatchRefused: at least one could no longer be acked; the others are.
+            ValueError: a delivery is not of this queue; nothing was done.
+
+        >>> queue.ack_many(queue.get_many(100))                                # doctest: +SKIP
+        """
+        session = self._session
+        outcomes: list[Outcome] = []
+        for batch in batched(own_deliveries(session, deliveries), session.broker.capabilities.max_batch):
+            with settling(batch) as acks:
+                outcomes += settled_together(batch, session.apply(acks))
+        return expect_all(outcomes, Settled, "acked")
 
     def __iter__(self) -> Self:
         return self

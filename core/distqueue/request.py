@@ -13,8 +13,8 @@ import msgspec
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask, Refused
 from distqueue.ids import new_task_id, new_task_ids
-from distqueue.limits import MAX_BATCH_BYTES
-from distqueue.payload import encode
+from distqueue.limits import MAX_BATCH_BYTES, check_task_id
+from distqueue.payload import Payload, encode
 from distqueue.results import Outcome
 from distqueue.times import Duration, epoch, seconds
 
@@ -55,6 +55,7 @@ class Putter:
     def __init__(self, queue: str, max_attempts: int | None = 5, keep_done: float = 0.0) -> None:
         self._queue = queue
         self._defaults: dict[str, Any] = {"max_attempts": max_attempts, "keep_done": keep_done}
+        self._plain = Put.make(queue, "", b"", **self._defaults)
 
     def one(self, data: object, options: PutOptions) -> Put:
         """Make one put.
@@ -62,45 +63,59 @@ class Putter:
         Raises:
             InvalidTask: the payload cannot be written as JSON, or an option is not what it has to be.
         """
-        fields = self._fields(options)
-        task_id = fields.pop("task_id", None)
-        if task_id is None:
-            task_id = new_task_id()
-        return Put(queue=self._queue, task_id=task_id, data=encode(data), **fields)
+        template = self._template(options) if options else self._plain
+        return _filled(template, template.task_id or new_task_id(), encode(data))
 
-    def many(self, items: Iterable[object], options: PutOptions) -> Iterator[Put | InvalidTask]:
+    def batches(
+        self, items: Iterable[object], options: PutOptions, max_batch: int
+    ) -> Iterator[list[Put | InvalidTask]]:
         """Make a put of each payload, or say what is wrong with it; what is a put already stays.
+
+        What is yielded is within the limits of one call of ``apply``.
 
         Raises:
             InvalidTask: an option is not what it has to be.
         """
-        fields = self._fields(options)
-        if fields.pop("task_id", None) is not None:
+        template = self._template(options) if options else self._plain
+        if template.task_id:
             raise InvalidTask("task_id names one task; give queue.task(data, task_id=…) among the payloads")
-        return self._many(items, fields)
+        return batches(_made(template, items), max_batch)
 
-    def _many(self, items: Iterable[object], fields: dict[str, Any]) -> Iterator[Put | InvalidTask]:
-        queue = self._queue
-        for item, task_id in zip(items, _endless_ids(length_hint(items, 1))):
-            if type(item) is Put:
-                yield item
-                continue
-            try:
-                yield Put(queue=queue, task_id=task_id, data=encode(item), **fields)
-            except InvalidTask as fault:
-                yield fault
-
-    def _fields(self, options: PutOptions) -> dict[str, Any]:
-        """Check the options' types and make durations seconds."""
-        if not options:
-            return self._defaults.copy()
+    def _template(self, options: PutOptions) -> Put:
+        """Check the options' types, make durations seconds, and return them as a put without a payload."""
         fields = self._defaults | _checked(options)
         for name in ("delay", "expires_in", "keep_done"):
             if fields.get(name) is not None:
                 fields[name] = seconds(name, fields[name])
         if fields.get("due") is not None:
             fields["due"] = epoch("due", fields["due"])
-        return fields
+        task_id = fields.pop("task_id", None)
+        return Put.make(self._queue, "" if task_id is None else check_task_id(task_id), b"", **fields)
+
+
+def _filled(template: Put, task_id: str, data: Payload) -> Put:
+    return Put(
+        queue=template.queue,
+        task_id=task_id,
+        data=data,
+        options=template.options,
+        delay=template.delay,
+        due=template.due,
+    )
+
+
+def _made(template: Put, items: Iterable[object]) -> Iterator[Put | InvalidTask]:
+    queue, options, delay, due = template.queue, template.options, template.delay, template.due
+    for item, task_id in zip(items, _endless_ids(length_hint(items, 1))):
+        if type(item) is Put:
+            yield item
+            continue
+        try:
+            data = encode(item)
+        except InvalidTask as fault:
+            yield fault
+        else:
+            yield Put(queue=queue, task_id=task_id, data=data, options=options, delay=delay, due=due)
 
 
 def batches(
@@ -108,14 +123,16 @@ def batches(
 ) -> Iterator[list[Put | InvalidTask]]:
     """Split puts so that each part is within the limits of one call of ``apply``."""
     batch: list[Put | InvalidTask] = []
-    size = 0
+    left, room = max_batch, max_bytes
     for put in puts:
-        length = len(put.data) if type(put) is Put else 0
-        if len(batch) == max_batch or (batch and size + length > max_bytes):
+        if type(put) is Put:
+            room -= len(put.data)
+        if not left or (room < 0 and batch):
             yield batch
-            batch, size = [], 0
+            batch, left = [], max_batch
+            room = max_bytes - (len(put.data) if type(put) is Put else 0)
         batch.append(put)
-        size += length
+        left -= 1
     if batch:
         yield batch
 

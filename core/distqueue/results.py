@@ -8,18 +8,20 @@ from distqueue.errors import Refused
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="result", tag=str.lower):
+class Result(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="result", tag=str.lower
+):
     """The base of all results."""
 
 
-class Stored(Result, frozen=True, kw_only=True):
+class Stored(Result, frozen=True, kw_only=True, gc=False):
     """The task is in the store. ``duplicate`` is true if it was there before this call."""
 
     task_id: str
     duplicate: bool = False
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One task handed out: the task, and the receipt that settles this delivery of it.
 
     ``attempt`` counts tries (the first is 1), ``deliveries`` hand-outs: a graceful release uses up
@@ -51,14 +53,14 @@ class Seen(msgspec.Struct, frozen=True):
     wake_at: float | None = None
 
 
-class Claimed(Result, frozen=True, kw_only=True):
+class Claimed(Result, frozen=True, kw_only=True, gc=False):
     """The tasks taken, none if nothing was claimable, and what the claim saw."""
 
     leases: list[Lease]
     seen: Seen = Seen()
 
 
-class Settled(Result, frozen=True, kw_only=True):
+class Settled(Result, frozen=True, kw_only=True, gc=False):
     """A delivery was settled: the state the task is in now, and until when (due time, lease's end)."""
 
     task_id: str
@@ -67,46 +69,46 @@ class Settled(Result, frozen=True, kw_only=True):
     then: tuple[Stored, ...] = ()
 
 
-class Removed(Result, frozen=True, kw_only=True):
+class Removed(Result, frozen=True, kw_only=True, gc=False):
     """A task was cancelled; ``state`` is the one it was in."""
 
     task_id: str
     state: TaskState
 
 
-class Redriven(Result, frozen=True, kw_only=True):
+class Redriven(Result, frozen=True, kw_only=True, gc=False):
     """Dead tasks were made ready again. ``refused`` names those whose unique key is taken."""
 
     count: int
     refused: tuple[str, ...] = ()
 
 
-class Purged(Result, frozen=True, kw_only=True):
+class Purged(Result, frozen=True, kw_only=True, gc=False):
     """Tasks were removed."""
 
     count: int
 
 
-class PauseSet(Result, frozen=True, kw_only=True):
+class PauseSet(Result, frozen=True, kw_only=True, gc=False):
     """The queue is now paused, or not."""
 
     paused: bool
 
 
-class Loaded(Result, frozen=True, kw_only=True):
+class Loaded(Result, frozen=True, kw_only=True, gc=False):
     """An exported record is in the store. ``duplicate`` is true if its id was there before."""
 
     task_id: str
     duplicate: bool = False
 
 
-class Found(Result, frozen=True, kw_only=True):
+class Found(Result, frozen=True, kw_only=True, gc=False):
     """The task looked for, or ``None``."""
 
     task: TaskRecord | None
 
 
-class Browsed(Result, frozen=True, kw_only=True):
+class Browsed(Result, frozen=True, kw_only=True, gc=False):
     """One page of a listing; ``next`` continues it, ``None`` after the last page."""
 
     tasks: list[TaskRecord] = []
@@ -135,7 +137,7 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     next_due_at: float | None = None
 
 
-class Counted(Result, frozen=True, kw_only=True):
+class Counted(Result, frozen=True, kw_only=True, gc=False):
     """Statistics of the queues asked for, and facts about the store that hold for all of them."""
 
     queues: list[QueueStats]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,26 @@ class TaskState(StrEnum):
     LEASED = "leased"
     DONE = "done"
     DEAD = "dead"
+
+
+class TaskOptions(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the publisher asks for and never changes; tasks put together share one.
+
+    ``expires_in`` and ``keep_done`` are seconds; ``max_attempts=None`` is no limit.
+    """
+
+    priority: int = 0
+    max_attempts: int | None = 5
+    expires_in: float | None = None
+    keep_done: float = 0.0
+    group: str | None = None
+    unique: str | None = None
+    publisher_id: str | None = None
+    headers: dict[str, str] | None = None
+
+
+DEFAULT_OPTIONS: Final = TaskOptions()
+"""Most tasks have nothing else: those that share this very object need no further look."""
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,7 +18,7 @@ from distqueue.errors import Closed, LeaseLost, PayloadMismatch, Refused, Unsupp
 from distqueue.limits import check_put
 from distqueue.opening import open_broker
 from distqueue.results import Claimed, Outcome, PauseSet, Seen, Settled, Stored
-from distqueue.task import TaskState
+from distqueue.task import DEFAULT_OPTIONS, TaskState
 
 FEATURES: Final = ("priorities", "delay", "groups", "unique", "expiry", "pause", "browse", "keep_done")
 """The capabilities that stand for commands or options, which can be refused."""
@@ -115,10 +115,15 @@ class Unordered(Narrow):
         match command:
             case Put():
                 priority = 31 - crc32(command.task_id.encode(errors="replace")) % 32
-                return msgspec.structs.replace(command, priority=priority)
+                return with_option(command, priority=priority)
             case Ack(then=then):
                 return msgspec.structs.replace(command, then=tuple([self.mark(put) for put in then]))
         return command
+
+
+def with_option(put: Put, **options: object) -> Put:
+    """Return a put with other options."""
+    return msgspec.structs.replace(put, options=msgspec.structs.replace(put.options, **options))
 
 
 def unmarked(outcome: Outcome) -> Outcome:
@@ -140,15 +145,15 @@ class IgnoresOption(Wrapper):
         self.option = option
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        default = {"priority": 0, "keep_done": 0.0}.get(self.option)
         return self.inner.apply(
-            [
-                msgspec.structs.replace(command, **{self.option: default})
-                if isinstance(command, Put)
-                else command
-                for command in commands
-            ]
+            [self.without(command) if isinstance(command, Put) else command for command in commands]
         )
+
+    def without(self, put: Put) -> Put:
+        """The put as if nobody had asked for the option."""
+        if self.option in ("delay", "due"):
+            return msgspec.structs.replace(put, **{self.option: None})
+        return with_option(put, **{self.option: getattr(DEFAULT_OPTIONS, self.option)})
 
 
 class AcksTooLate(Wrapper):

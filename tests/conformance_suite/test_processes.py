@@ -27,7 +27,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_another_process_carries_out_commands() -> None:
-    put = Put(queue="q", task_id="it", data=b'{"a":1}', headers={"h": "v"})
+    put = Put.make("q", "it", b'{"a":1}', headers={"h": "v"})
     with other() as broker:
         stored, refused, claimed, found, counted = broker.apply(
             [

@@ -87,10 +87,10 @@ class Commands:
                 "publisher_id": pick.choice((None, "p")),
                 **pick.choice(({}, {}, {"delay": 2}, {"delay": 0}, {"due": 1_750_000_009}, {"due": 5.0})),
             }
-        return Put(
-            queue=pick.choice(QUEUES),
-            task_id=pick.choice(_TASKS),
-            data=encode(pick.choice((1, 1, 1, "é"))),
+        return Put.make(
+            pick.choice(QUEUES),
+            pick.choice(_TASKS),
+            encode(pick.choice((1, 1, 1, "é"))),
             **options,
         )
 

@@ -43,9 +43,7 @@ class HandClock:
 
 def put(task_id: str, data: object = None, *, queue: str = QUEUE, **options: Any) -> Put:
     """Return the command that puts a task, whose payload says which it is unless ``data`` is given."""
-    return Put(
-        queue=queue, task_id=task_id, data=encode({"task": task_id} if data is None else data), **options
-    )
+    return Put.make(queue, task_id, encode({"task": task_id} if data is None else data), **options)
 
 
 def claim(count: int = 1, *, token: str = TOKEN, lease: float = 30.0, queue: str = QUEUE) -> Claim:

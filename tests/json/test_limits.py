@@ -63,7 +63,7 @@ HOSTILE: Final = (
 
 
 def raw(task_id: str, data: bytes, **options: object) -> Put:
-    return Put(queue=QUEUE, task_id=task_id, data=data, **options)  # type: ignore[arg-type]
+    return Put.make(QUEUE, task_id, data, **options)  # type: ignore[arg-type]
 
 
 def text_of(size: int) -> bytes:

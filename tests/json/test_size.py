@@ -91,7 +91,7 @@ def test_when_all_is_gone_the_file_is_small_again(shm: Path) -> None:
     path = shm / "Queue.json"
     with opened(path, HandClock(), dedup_max=10) as backend:
         backend.apply([put(task_id, "x" * 5000) for task_id in new_task_ids(2000)])
-        assert path.stat().st_size > 10 * MIB
+        assert path.stat().st_size > 9 * MIB
         backend.apply([Purge(queue="q")])
         churn(backend, put, 10, 0)
         assert path.stat().st_size < MIB

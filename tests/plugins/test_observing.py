@@ -80,7 +80,7 @@ class Recorder:
 
 
 def put(task_id: str, queue: str = "default", max_attempts: int = 5) -> Put:
-    return Put(queue=queue, task_id=task_id, data=b"{}", max_attempts=max_attempts)
+    return Put.make(queue, task_id, b"{}", max_attempts=max_attempts)
 
 
 def claim(broker: Broker, count: int = 1, queue: str = "default") -> list[Lease]:

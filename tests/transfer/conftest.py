@@ -36,7 +36,7 @@ class Store:
     def put(self, *task_ids: str, queue: str = "default", data: object = None, **options: Any) -> None:
         """Put tasks that all have the same data and options."""
         raw = json.dumps(data).encode()
-        self.do(*[Put(queue=queue, task_id=each, data=raw, **options) for each in task_ids])
+        self.do(*[Put.make(queue, each, raw, **options) for each in task_ids])
 
     def claim(self, count: int = 1, queue: str = "default") -> list[Lease]:
         """Claim tasks for a long time."""

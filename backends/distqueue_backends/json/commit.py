@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import orjson
 
+from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.json.format import encode_commit, payload_spans
-from distqueue_backends.table.entry import DEFAULT_OPTIONS, READY, STATES, Entry
+from distqueue_backends.table.entry import READY, STATES, Entry
 from distqueue_backends.table.remembered import Gone
-from distqueue_backends.table.where import pack
+from distqueue_backends.table.where import pack_all
 
 _OPTION_FIELDS: Final = (
     "priority",
@@ -22,6 +23,8 @@ _OPTION_FIELDS: Final = (
     "publisher_id",
     "headers",
 )
+_PLAIN: Final = b'{"id":"%b","data":'
+"""What a task without options begins with."""
 
 
 class CommitBuilder:
@@ -33,7 +36,7 @@ class CommitBuilder:
         self._cuts: list[int] = []
         self._gap = 1
         self._op = self._queue = ""
-        self._tasks: list[tuple[Entry, bytes | None]] = []
+        self._before: list[bytes] = []
         self._ids: list[str] = []
         self._fields: dict[str, Any] = {}
 
@@ -42,17 +45,25 @@ class CommitBuilder:
 
     # --- The journal of the table ---------------------------------------------------------------------
 
+    # What a later step of this commit does to a task must not get into the op of its put: so what is
+    # written of a task is made at once.
+
     def put(self, queue: str, entry: Entry) -> None:
-        if self._op != "put" or self._queue != queue:
-            self._begin("put", queue)
-        # What a later step of this commit does to the task must not get into the op of its put.
-        is_plain = entry.options is DEFAULT_OPTIONS and entry.until is None
-        self._tasks.append((entry, None if is_plain else orjson.dumps(_put_fields(entry))))
+        if entry.options is DEFAULT_OPTIONS and entry.until is None:
+            self.put_together(queue, (entry,))
+        else:
+            self._note_tasks("put", queue, (entry,), [_before_data(_put_fields(entry))])
+
+    def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
+        self._note_tasks("put", queue, entries, [_PLAIN % entry.task_id.encode() for entry in entries])
 
     def load(self, queue: str, entry: Entry) -> None:
-        if self._op != "load" or self._queue != queue:
-            self._begin("load", queue)
-        self._tasks.append((entry, orjson.dumps(entry_fields(entry))))
+        self._note_tasks("load", queue, (entry,), [_before_data(entry_fields(entry))])
+
+    def ack(self, queue: str, task_id: str) -> None:
+        if self._op != "ack" or self._queue != queue:
+            self._begin("ack", queue)
+        self._ids.append(task_id)
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
         if self._op != op or self._queue != queue or not ids or self._fields != fields:
@@ -62,14 +73,14 @@ class CommitBuilder:
 
     # --- The line ---------------------------------------------------------------------------------
 
-    def encode(self, seq: int, at: float) -> tuple[bytes, int]:
-        """Return the line of the commit, and where in it the ops begin."""
+    def encode(self, seq: int, at: float) -> tuple[tuple[bytes, ...], int]:
+        """Return the line of the commit, in pieces, and where in it the ops begin."""
         self._end_op()
         return encode_commit(seq, at, self._cuts, self._ops)
 
     def places(self, ops_at: int) -> list[int]:
         """Return where the payloads of ``entries`` are, now that the ops begin at ``ops_at`` of the file."""
-        return [pack(offset, size) for offset, size in payload_spans(self._cuts, ops_at)]
+        return pack_all(payload_spans(self._cuts, ops_at))
 
     # --- Within ----------------------------------------------------------------------------------------
 
@@ -77,12 +88,18 @@ class CommitBuilder:
         self._end_op()
         self._op, self._queue = op, queue
 
+    def _note_tasks(self, op: str, queue: str, entries: Sequence[Entry], before: Sequence[bytes]) -> None:
+        if self._op != op or self._queue != queue:
+            self._begin(op, queue)
+        self.entries += entries
+        self._before += before
+
     def _end_op(self) -> None:
         if self._op:
-            block = self._tasks_op() if self._tasks else self._ids_op()
+            block = self._tasks_op() if self._before else self._ids_op()
             self._ops.append(block)
             self._gap += 1  # the comma
-            self._op, self._tasks, self._ids, self._fields = "", [], [], {}
+            self._op, self._before, self._ids, self._fields = "", [], [], {}
 
     def _ids_op(self) -> bytes:
         fields = self._fields
@@ -98,21 +115,22 @@ class CommitBuilder:
     def _tasks_op(self) -> bytes:
         """Return the op of tasks, and note where their payloads stand in it."""
         head = b'{"op":"%b","queue":"%b","tasks":[' % (self._op.encode(), self._queue.encode())
-        gap, tasks = self._gap + len(head), []
-        for entry, fields in self._tasks:
-            data = entry.where
-            if isinstance(data, int):
-                raise TypeError(f"the payload of task {entry.task_id} is in the file already")
-            if fields is None:
-                prefix = b'{"id":"%b","data":' % entry.task_id.encode()
-            else:
-                prefix = fields[:-1] + b',"data":'
-            tasks.append(b"%b%b}" % (prefix, data))
-            self._cuts += (gap + len(prefix), len(data))
-            gap = 2  # the brace behind the payload and the comma
+        before = self._before
+        data: list[Any] = [entry.where for entry in self.entries[-len(before) :]]  # no place in a file yet
+        tasks = [b"%b%b}" % task for task in zip(before, data)]
+        # From one payload to the next: the brace behind it, the comma, what is before the data.
+        cuts = [cut for lead, one in zip(before, data) for cut in (2 + len(lead), len(one))]
+        cuts[0] += self._gap + len(head) - 2
+        self._cuts += cuts
         self._gap = 3  # the brace, and what closes the op
-        self.entries += [entry for entry, _ in self._tasks]
-        return b"%b%b]}" % (head, b",".join(tasks))
+        tasks[0] = head + tasks[0]
+        tasks[-1] += b"]}"
+        return b",".join(tasks)
+
+
+def _before_data(fields: dict[str, Any]) -> bytes:
+    """Return what a task with these fields begins with; its payload and a brace follow."""
+    return orjson.dumps(fields)[:-1] + b',"data":'
 
 
 def _put_fields(entry: Entry) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def compact(path: str, log: LogFile, tables: dict[str, QueueTable], now: float) 
             line, ops_at = builder.encode(seq, now)
             lead = b",\n" if seq > 1 else b"\n"
             moves.append((entries, builder.places(at + len(lead) + ops_at)))
-            at += _write(fd, lead + line)
+            at += _write(fd, b"".join((lead, *line)))
         _write(fd, CLOSE + b" " * ROOM)
     for entries, places in moves:
         for entry, place in zip(entries, places):

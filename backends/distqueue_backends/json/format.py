@@ -34,6 +34,7 @@ _HEADER_START: Final = b'{"distqueue":'
 _HEADER_END: Final = b',"commits":['
 _BODY: Final = len(b'{"crc":"01234567",')
 _OPS: Final = b',"ops":['
+_END: Final = b"]}"
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,12 +107,14 @@ def decode_header(data: bytes) -> tuple[Header, int]:
         raise Damaged(f"the header cannot be read: {error}") from None
 
 
-def encode_commit(seq: int, at: float, cuts: Sequence[int], ops: Sequence[bytes]) -> tuple[bytes, int]:
-    """Return the line of a commit, and where in it the ``[`` of its ops is."""
+def encode_commit(
+    seq: int, at: float, cuts: Sequence[int], ops: Sequence[bytes]
+) -> tuple[tuple[bytes, ...], int]:
+    """Return the line of a commit, in pieces, and where in it the ``[`` of its ops is."""
     head = b'"seq":%d,"at":%b,"cuts":%b%b' % (seq, orjson.dumps(at), orjson.dumps(cuts), _OPS)
-    tail = b"%b]}" % b",".join(ops)
-    crc = zlib.crc32(tail, zlib.crc32(head))
-    return b'{"crc":"%08x",%b%b' % (crc, head, tail), _BODY + len(head) - 1
+    body = b",".join(ops)
+    crc = zlib.crc32(_END, zlib.crc32(body, zlib.crc32(head)))
+    return (b'{"crc":"%08x",' % crc, head, body, _END), _BODY + len(head) - 1
 
 
 def payload_spans(cuts: Sequence[int], base: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from distqueue.errors import OutcomeUnknown, StoreFailed
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import CLOSE, Commit, Damaged, Header, decode_commit, first_of
 from distqueue_backends.table.entry import Entry
-from distqueue_backends.table.where import unpack
+from distqueue_backends.table.where import payload_size, unpack
 
 FIRST_CHUNK: Final = 8 * 1024
 CHUNK: Final = 4 * 1024 * 1024
@@ -21,6 +21,10 @@ ROOM: Final = 256 * 1024
 RESERVE: Final = 64 * 1024
 """How many of them only settling may use, so that a full disk can be worked off."""
 
+LARGE: Final = 96 * 1024
+"""Commits of more bytes than that find no blanks laid ahead."""
+
+_BLANKS: Final = b" " * (ROOM + RESERVE)
 _MOST_AT_ONCE: Final = 64 * 1024 * 1024
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -103,24 +107,23 @@ class LogFile:
 
     def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
         """Return the payloads of tasks, with one read where they are near each other."""
-        spans = [unpack(entry.where) if isinstance(entry.where, int) else None for entry in entries]
-        stored = [span for span in spans if span is not None]
-        if not stored:
+        places = [entry.where for entry in entries if isinstance(entry.where, int)]
+        if not places:
             return [entry.where for entry in entries if isinstance(entry.where, bytes)]
-        first = min(offset for offset, _ in stored)
-        last = max(offset + size for offset, size in stored)
-        near = last - first <= min(4 * sum(size for _, size in stored) + ROOM, _MOST_AT_ONCE)
-        block = self._read(first, last - first) if near else b""
-        return [
-            self._payload(entry, span, block, first if near else -1) for entry, span in zip(entries, spans)
-        ]
-
-    def _payload(self, entry: Entry, span: tuple[int, int] | None, block: bytes, first: int) -> bytes:
-        if span is None:
-            assert isinstance(entry.where, bytes)  # noqa: S101 - put in this very commit
-            return entry.where
-        offset, size = span
-        return block[offset - first : offset - first + size] if first >= 0 else self._read(offset, size)
+        first, end = unpack(min(places))[0], sum(unpack(max(places)))
+        if end - first > min(4 * sum(map(payload_size, places)) + ROOM, _MOST_AT_ONCE):
+            return [
+                self._read(*unpack(entry.where)) if isinstance(entry.where, int) else entry.where
+                for entry in entries
+            ]
+        block, found = self._read(first, end - first), []
+        for entry in entries:
+            if isinstance(place := entry.where, int):
+                offset, size = unpack(place)
+                found.append(block[offset - first : offset - first + size])
+            else:  # put in this very commit
+                found.append(place)
+        return found
 
     def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self.fd, size, offset)
@@ -134,19 +137,23 @@ class LogFile:
     # --- Writing ----------------------------------------------------------------------------------
 
     def make_room(self, bytes_ahead: int) -> bool:
-        """Lay blanks ahead so that ``bytes_ahead`` fit; tell whether there was room on the disk."""
+        """Lay blanks ahead so that ``bytes_ahead`` fit; tell whether there was room on the disk.
+
+        A large commit lays its own way: blanks would cost more than a sync of a file that grows. If
+        there is no room for it, its write tells.
+        """
         missing = self.end + len(CLOSE) + bytes_ahead - self.size
         if missing <= 0:
             return True
-        if self._grow(missing + max(ROOM, self.end // 8)):
+        if bytes_ahead > LARGE:
             return True
-        return self._grow(missing)
+        return self._grow(missing + ROOM) or self._grow(missing)
 
     def _grow(self, count: int) -> bool:
         try:
             written = 0
             while written < count:
-                written += os.pwrite(self.fd, b" " * min(count - written, CHUNK), self.size + written)
+                written += os.pwrite(self.fd, _BLANKS[: count - written], self.size + written)
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise StoreFailed(f"the store cannot be written: {error}") from error
@@ -159,14 +166,14 @@ class LogFile:
         """Write a commit over the closing brackets, in one write. It is durable after the next sync."""
         line, ops_at = builder.encode(self.seq + 1, at)
         lead = b",\n" if self.seq else b"\n"
-        block = lead + line + CLOSE
+        block = b"".join((lead, *line, CLOSE))
         if not self.make_room(len(block)):
             raise NoRoom
         self._write(block)
         for entry, place in zip(builder.entries, builder.places(self.end + len(lead) + ops_at)):
             entry.where = place
         self.seq += 1
-        self.end += len(lead) + len(line)
+        self.end += len(block) - len(CLOSE)
         self.size = max(self.size, self.end + len(CLOSE))
 
     def _write(self, block: bytes) -> None:

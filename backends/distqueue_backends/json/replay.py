@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from distqueue.task import TaskState
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
 from distqueue_backends.json.format import Commit
 from distqueue_backends.table.backend import LAPSED
-from distqueue_backends.table.entry import DEFAULT_OPTIONS, READY, SCHEDULED, STATES, Entry, Options
+from distqueue_backends.table.entry import READY, SCHEDULED, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.remembered import Gone
 from distqueue_backends.table.steps import load_entry, purge_states, redrive_dead
@@ -147,9 +147,9 @@ def _load(
         load_entry(table, entry)
 
 
-def _options(task: dict[str, Any]) -> Options:
+def _options(task: dict[str, Any]) -> TaskOptions:
     get = task.get
-    options = Options(
+    options = TaskOptions(
         get("priority", 0),
         get("max_attempts", 5),
         get("expires_in"),

@@ -8,7 +8,7 @@ from typing import Final
 from distqueue import commands as c
 from distqueue.commands import Command
 from distqueue.limits import MAX_ID
-from distqueue.task import TaskRecord
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskRecord
 from distqueue_backends.table.queue_table import QueueTable
 
 _BASE: Final = 256
@@ -31,13 +31,15 @@ def most_bytes(commands: Sequence[Command], tables: Mapping[str, QueueTable]) ->
 
 
 def _put_bytes(put: c.Put) -> int:
-    size = _BASE + len(put.data)
-    if put.headers is not None:
-        size += _ESCAPED * sum(len(name) + len(value) + 8 for name, value in put.headers.items())
-    for key in (put.group, put.unique, put.publisher_id):
-        if key is not None:
-            size += 4 * len(key)
-    return size
+    return _BASE + len(put.data) + (0 if put.options is DEFAULT_OPTIONS else _options_bytes(put.options))
+
+
+def _options_bytes(options: TaskOptions) -> int:
+    headers = options.headers or {}
+    keys = (options.group, options.unique, options.publisher_id)
+    return _ESCAPED * sum(len(name) + len(value) + 8 for name, value in headers.items()) + sum(
+        4 * len(key) for key in keys if key is not None
+    )
 
 
 def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:

@@ -6,47 +6,12 @@ from typing import Final
 
 import msgspec
 
-from distqueue.commands import Put
-from distqueue.limits import is_plain
-from distqueue.task import TaskState
+from distqueue.task import TaskOptions, TaskState
 
 SCHEDULED, READY, LEASED, DONE, DEAD, GONE = range(6)
 """States as small integers, which index counters faster than an enum does."""
 
 STATES: Final = (TaskState.SCHEDULED, TaskState.READY, TaskState.LEASED, TaskState.DONE, TaskState.DEAD)
-
-
-class Options(msgspec.Struct, frozen=True, gc=False):
-    """What the publisher asked for and never changes; tasks with the same options share one."""
-
-    priority: int = 0
-    max_attempts: int | None = 5
-    expires_in: float | None = None
-    keep_done: float = 0.0
-    group: str | None = None
-    unique: str | None = None
-    publisher_id: str | None = None
-    headers: dict[str, str] | None = None
-
-
-DEFAULT_OPTIONS: Final = Options()
-
-
-def options_of(put: Put) -> Options:
-    """Return the options of a put, the shared default ones if they are equal."""
-    if is_plain(put):
-        return DEFAULT_OPTIONS
-    options = Options(
-        put.priority,
-        put.max_attempts,
-        put.expires_in,
-        put.keep_done,
-        put.group,
-        put.unique,
-        put.publisher_id,
-        put.headers,
-    )
-    return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -61,7 +26,7 @@ class Entry(msgspec.Struct, gc=False):
     where: bytes | int
     checksum: int
     put_at: float
-    options: Options
+    options: TaskOptions
     state: int = READY
     place: int | None = None
     until: float | None = None

@@ -14,8 +14,14 @@ class Journal(Protocol):
     def put(self, queue: str, entry: Entry) -> None:
         """A task was put; its payload is in ``where``."""
 
+    def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
+        """Tasks without options were put; their payloads are in ``where``."""
+
     def load(self, queue: str, entry: Entry) -> None:
         """A task was stored as another store exported it; its payload is in ``where``."""
+
+    def ack(self, queue: str, task_id: str) -> None:
+        """A task was acked."""
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:
         """Step ``op`` was taken with the tasks ``ids``."""
@@ -27,7 +33,13 @@ class NoJournal:
     def put(self, queue: str, entry: Entry) -> None:
         pass
 
+    def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
+        pass
+
     def load(self, queue: str, entry: Entry) -> None:
+        pass
+
+    def ack(self, queue: str, task_id: str) -> None:
         pass
 
     def note(self, op: str, queue: str, ids: Sequence[str] = (), **fields: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush, merge
 
 from distqueue_backends.table.entry import READY, Entry
@@ -30,6 +30,14 @@ class Line:
             row.append(entry)
         else:
             heappush(self._returned, (place, entry.number, entry))
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Let new tasks stand at the end."""
+        if self._row and (self._row[-1].place or 0) >= (entries[0].place or 0):
+            for entry in entries:
+                self.add(entry)
+        else:
+            self._row.extend(entries)
 
     def leave(self) -> None:
         """Note that a task in the line is ready no more."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import (
     DEAD,
-    DEFAULT_OPTIONS,
     DONE,
     GONE,
     LEASED,
@@ -137,6 +137,20 @@ class QueueTable:
             entry.place = entry.number
         self.insert(entry)
 
+    def knows_any(self, ids: Sequence[str]) -> bool:
+        """Whether one of the ids is that of a task here, or may be remembered."""
+        return not (self.tasks.keys().isdisjoint(ids) and self.remembered.ids.isdisjoint(ids))
+
+    def put_together(self, entries: Sequence[Entry], ids: Sequence[str], payloads: Sequence[bytes]) -> None:
+        """New tasks without options, ready, with their numbers and places, at the end of the line."""
+        self.next_number += len(entries)
+        self.last_number = entries[-1].number
+        self.tasks.update(zip(ids, entries))
+        self.counts[READY] += len(entries)
+        self.size += sum(map(len, ids)) + sum(map(len, payloads))
+        self._line(0).extend(entries)
+        self.version += 1
+
     def insert(self, entry: Entry) -> None:
         """A task with its number, place and state, as they are."""
         self.tasks[entry.task_id] = entry
@@ -239,7 +253,9 @@ class QueueTable:
             line.leave()
         del self.tasks[entry.task_id]
         self.size -= size_of(entry)
-        self._move(entry, GONE)
+        self.counts[entry.state] -= 1
+        entry.state = GONE
+        entry.until = None
         self.expired += verb == "expire"
         if entry.options is not DEFAULT_OPTIONS:
             self._let_go(entry)
@@ -299,11 +315,14 @@ class QueueTable:
         """Let a ready task stand at its place, unless the head of its group blocks it."""
         if entry.options.group is not None and not self._is_head(entry):
             return
-        line = self._lines.get(entry.options.priority)
-        if line is None:
-            line = self._lines[entry.options.priority] = Line()
-        line.add(entry)
+        self._line(entry.options.priority).add(entry)
         self.version += 1
+
+    def _line(self, priority: int) -> Line:
+        line = self._lines.get(priority)
+        if line is None:
+            line = self._lines[priority] = Line()
+        return line
 
     def _is_head(self, entry: Entry) -> bool:
         group = entry.options.group

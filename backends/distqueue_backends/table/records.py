@@ -6,8 +6,8 @@ import msgspec
 
 from distqueue.ids import make_receipt, parse_receipt
 from distqueue.payload import checksum
-from distqueue.task import RememberedTask, TaskRecord
-from distqueue_backends.table.entry import DEAD, STATES, Entry, Options
+from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord
+from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.remembered import Gone
 
 
@@ -28,7 +28,7 @@ def record_of(queue: str, entry: Entry, data: bytes) -> TaskRecord:
         until=entry.until,
         max_attempts=options.max_attempts,
         expires_at=entry.expires_at,
-        keep_done=options.keep_done,
+        keep_done=options.keep_done or DEFAULT_OPTIONS.keep_done,  # this object is omitted in an export
         group=options.group,
         unique=options.unique,
         publisher_id=options.publisher_id,
@@ -50,7 +50,7 @@ def entry_of(record: TaskRecord) -> Entry:
         where=data,
         checksum=checksum(data),
         put_at=record.put_at,
-        options=Options(
+        options=TaskOptions(
             record.priority,
             record.max_attempts,
             None if record.expires_at is None else record.expires_at - record.put_at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from itertools import islice
 
 import msgspec
@@ -31,6 +31,11 @@ class Remembered:
         self._dropped = 0
         self.size = 0
 
+    @property
+    def ids(self) -> KeysView[str]:
+        """The ids, also those whose time is over but that nobody has forgotten yet."""
+        return self._by_id.keys()
+
     def __len__(self) -> int:
         return len(self._by_id)
 
@@ -53,22 +58,20 @@ class Remembered:
 
     def add(self, gone: Gone) -> None:
         """Remember a task, and forget those whose time is over."""
-        if (earlier := self._by_id.get(gone.task_id)) is not None:
+        by_id, order, now = self._by_id, self._order, gone.at
+        if (earlier := by_id.get(gone.task_id)) is not None:
             self.size -= _size_of(earlier)
-        self._by_id[gone.task_id] = gone
-        self._order.append(gone)
+        by_id[gone.task_id] = gone
+        order.append(gone)
         self.size += _size_of(gone)
-        while self._order and self._is_over(self._order[0], gone.at):
-            self._forget(self._order.popleft())
+        # One that went again since is to go, too, as no snapshot has it.
+        while order and (
+            len(by_id) > self._most
+            or now - (first := order[0]).at >= self._window
+            or by_id.get(first.task_id) is not first
+        ):
+            self._forget(order.popleft())
             self._dropped += 1
-
-    def _is_over(self, first: Gone, now: float) -> bool:
-        """Whether the first in order is to go; one that went again since is, as no snapshot has it."""
-        return (
-            len(self._by_id) > self._most
-            or now - first.at >= self._window
-            or self._by_id.get(first.task_id) is not first
-        )
 
     def _forget(self, gone: Gone) -> None:
         if self._by_id.get(gone.task_id) is gone:

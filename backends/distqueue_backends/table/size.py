@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from distqueue_backends.table.entry import DEFAULT_OPTIONS, Entry
+from distqueue.task import DEFAULT_OPTIONS
+from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.where import payload_size
 
 

@@ -6,23 +6,37 @@ from collections.abc import Sequence
 
 from distqueue.commands import Put
 from distqueue.errors import GroupPriorityMismatch, PayloadMismatch, Refused, UniqueTaken
-from distqueue.task import TaskState
-from distqueue_backends.table.entry import DEAD, STATES, Entry, Options
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
+from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
 
 
-def check_free(table: QueueTable, task: Put | Options, acked: Entry | None = None) -> None:
+def all_plain(puts: Sequence[Put]) -> bool:
+    """Whether tasks are of one queue, ready at once, and without options."""
+    queue = puts[0].queue
+    for put in puts:
+        if (
+            put.options is not DEFAULT_OPTIONS
+            or put.due is not None
+            or put.delay is not None
+            or put.queue != queue
+        ):
+            return False
+    return True
+
+
+def check_free(table: QueueTable, options: TaskOptions, acked: Entry | None = None) -> None:
     """Refuse a task whose unique key is taken, or whose group has another priority.
 
     ``acked`` is a task that gives up its key in the same commit.
     """
-    holder = table.unique.get(task.unique) if task.unique is not None else None
+    holder = table.unique.get(options.unique) if options.unique is not None else None
     if holder is not None and holder is not acked:
-        raise unique_taken(task.unique, holder.task_id)
-    group = table.groups.get(task.group) if task.group is not None else None
-    if group is not None and group.priority != task.priority:
+        raise unique_taken(options.unique, holder.task_id)
+    group = table.groups.get(options.group) if options.group is not None else None
+    if group is not None and group.priority != options.priority:
         raise GroupPriorityMismatch(
-            f"group {task.group!r} has tasks of priority {group.priority}; a group has one priority"
+            f"group {options.group!r} has tasks of priority {group.priority}; a group has one priority"
         )
 
 
@@ -30,13 +44,16 @@ def check_together(puts: Sequence[Put]) -> None:
     """Refuse tasks that could each be stored, but not all of them."""
     seen: dict[tuple[str, str, str], object] = {}
     for put in puts:
-        for kind, key, value in (("id", put.task_id, put.data), ("group", put.group, put.priority)):
+        for kind, key, value in (
+            ("id", put.task_id, put.data),
+            ("group", put.options.group, put.options.priority),
+        ):
             if key is not None and seen.setdefault((kind, put.queue, key), value) != value:
                 raise PayloadMismatch(f"two follow-up tasks with {kind} {key!r} contradict each other")
-        if put.unique is not None:
-            holder = seen.setdefault(("unique", put.queue, put.unique), put.task_id)
+        if (unique := put.options.unique) is not None:
+            holder = seen.setdefault(("unique", put.queue, unique), put.task_id)
             if holder != put.task_id:
-                raise unique_taken(put.unique, str(holder))
+                raise unique_taken(unique, str(holder))
 
 
 def unique_taken(key: str | None, task_id: str) -> UniqueTaken:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SIZE_BITS = 24
 _SIZE_MASK = (1 << _SIZE_BITS) - 1
 
@@ -9,6 +11,11 @@ _SIZE_MASK = (1 << _SIZE_BITS) - 1
 def pack(offset: int, size: int) -> int:
     """Return offset and size (under 16 MiB) as one integer."""
     return offset << _SIZE_BITS | size
+
+
+def pack_all(spans: Iterable[tuple[int, int]]) -> list[int]:
+    """Return many offsets and sizes, each pair as one integer."""
+    return [offset << _SIZE_BITS | size for offset, size in spans]
 
 
 def unpack(where: int) -> tuple[int, int]:

@@ -100,7 +100,7 @@ class _Publisher:
         self._store = store
         settings = store.settings
         defaults = {"max_attempts": settings.max_attempts, "keep_done": settings.keep_done}
-        self._template = Put(queue=queue, task_id="", data=b"", **{**defaults, **options})
+        self._template = Put.make(queue, "", b"", **{**defaults, **options})
         self._quiet = quiet
         self._refused = 0
 

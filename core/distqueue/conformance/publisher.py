@@ -153,7 +153,7 @@ def make_put(queue: str, task_id: str) -> Put:
     """Make the task of an id: always the same one, so that publishing again is publishing it again."""
     filling = random.Random(task_id).randint(0, 300)  # noqa: S311 - the length of a payload
     data = {"id": task_id, "filling": "x" * filling}
-    return Put(queue=queue, task_id=task_id, data=payload.encode(data), max_attempts=None)
+    return Put.make(queue, task_id, payload.encode(data), max_attempts=None)
 
 
 def input_ended() -> bool:

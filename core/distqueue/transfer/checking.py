@@ -58,10 +58,10 @@ def check_remembered(task: RememberedTask) -> RememberedTask:
 
 def _as_put(task: TaskRecord, payload: bytes) -> Put:
     """Return the command that put the task, as far as it can be told."""
-    return Put(
-        queue=task.queue,
-        task_id=task.task_id,
-        data=payload,
+    return Put.make(
+        task.queue,
+        task.task_id,
+        payload,
         priority=task.priority,
         max_attempts=task.max_attempts,
         expires_in=None if task.expires_at is None else task.expires_at - task.put_at,

@@ -172,7 +172,7 @@ class Subject:
     ) -> Put:
         """Make a put, with an id of its own if none is given."""
         name = new_task_id() if task_id is None else task_id
-        return Put(queue=queue or self.queue, task_id=name, data=encode(data), **options)
+        return Put.make(queue or self.queue, name, encode(data), **options)
 
     def put(
         self,

@@ -1,0 +1,1 @@
+"""Benchmarks: what a promise costs, beside the limit of the disk and beside other queues, in one run."""
