@@ -48,7 +48,9 @@ class Compared:
         def load() -> None:
             own.append(timed(ours) / tasks)
 
-        self._benchmark.pedantic(load, setup=each_round, rounds=ROUNDS, warmup_rounds=WARMUP)
+        self._benchmark.pedantic(  # type: ignore[no-untyped-call]
+            load, setup=each_round, rounds=ROUNDS, warmup_rounds=WARMUP
+        )
         rate = 1 / median(own[WARMUP:])
         ratios = {
             other: median(theirs / mine for theirs, mine in zip(taken[WARMUP:], own[WARMUP:]))

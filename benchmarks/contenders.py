@@ -74,7 +74,7 @@ class Litequeue(Contender):
 
     def take(self, count: int) -> list[Any]:
         """Claim one after another, as there is no claim of many."""
-        taken = []
+        taken: list[Any] = []
         while len(taken) < count and (message := self._queue.pop()) is not None:
             self._queue.done(message.message_id, claim_id=message.claim_id)
             taken.append(orjson.loads(message.data))
@@ -95,7 +95,7 @@ class Huey(Contender):
             self._storage.enqueue(orjson.dumps(data))
 
     def take(self, count: int) -> list[Any]:
-        taken = []
+        taken: list[Any] = []
         while len(taken) < count and (data := self._storage.dequeue()) is not None:
             taken.append(orjson.loads(data))
         return taken

@@ -25,8 +25,9 @@ def test_put(batch: int, tasks: int, folder: Path, compared: Compared, opened: E
     peers: dict[str, Contender] = {"litequeue FULL": Litequeue(folder / "litequeue.db")}
     if batch == 1:
         peers["huey fsync"] = Huey(folder / "huey.db")
-    for contender in (raw, *peers.values()):
-        opened.enter_context(closing(contender))
+    opened.enter_context(closing(raw))
+    for peer in peers.values():
+        opened.enter_context(closing(peer))
     few = max(batch, tasks // 8)
 
     def load(contender: Contender, count: int) -> None:

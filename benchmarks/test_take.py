@@ -23,8 +23,9 @@ def test_claim_and_ack(batch: int, tasks: int, folder: Path, compared: Compared,
     peers: dict[str, Contender] = {"litequeue FULL": Litequeue(folder / "litequeue.db")}
     if batch == 1:
         peers["huey fsync, no ack"] = Huey(folder / "huey.db")
-    for contender in (raw, *peers.values()):
-        opened.enter_context(closing(contender))
+    opened.enter_context(closing(raw))
+    for peer in peers.values():
+        opened.enter_context(closing(peer))
     few = max(200, batch)
 
     def load(contender: Contender, count: int) -> None:
