@@ -130,7 +130,7 @@ class Cancel(Command, frozen=True, kw_only=True, gc=False):
 
 
 class Redrive(Command, frozen=True, kw_only=True, gc=False):
-    """Make dead tasks ready again, at the end of the line, with all their attempts.
+    """Make dead tasks ready again, at the end of the line, with all their attempts and a new ``number``.
 
     All dead tasks, or one (``task_id``), or those whose error contains ``error``.
     """
@@ -172,7 +172,8 @@ class Browse(Command, frozen=True, kw_only=True, gc=False):
     """List tasks in the given states (all if empty). Answered by ``Browsed``, a page at a time.
 
     ``order`` is ``"number"`` (order of publishing) or ``"line"`` (the order in which ready tasks
-    would be claimed now). ``after`` is the ``next`` of the page before.
+    would be claimed now: the first ``limit`` of them, without further pages). ``after`` is the ``next``
+    of the page before.
     """
 
     states: tuple[TaskState, ...] = ()

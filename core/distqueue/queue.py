@@ -212,7 +212,8 @@ class Queue(Client[Session]):
     def redrive(self, task_id: str | None = None, error: str | None = None) -> Redriven:
         """Make dead tasks ready again, with all their attempts: one, or those whose error contains a text.
 
-        Without arguments: all. Returns their count, and the ids of those whose unique key is taken by now.
+        Without arguments: all. Returns their count, and the ids of those that stay dead, as their
+        unique key is taken or their group has another priority by now.
 
         Raises:
             TaskNotFound: there is no dead task with this id.

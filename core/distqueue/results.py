@@ -77,7 +77,10 @@ class Removed(Result, frozen=True, kw_only=True, gc=False):
 
 
 class Redriven(Result, frozen=True, kw_only=True, gc=False):
-    """Dead tasks were made ready again. ``refused`` names those whose unique key is taken."""
+    """Dead tasks were made ready again.
+
+    ``refused`` names those whose unique key is taken, or whose group has another priority by now.
+    """
 
     count: int
     refused: tuple[str, ...] = ()
