@@ -48,9 +48,7 @@ class Compared:
         def load() -> None:
             own.append(timed(ours) / tasks)
 
-        self._benchmark.pedantic(  # type: ignore[no-untyped-call]
-            load, setup=each_round, rounds=ROUNDS, warmup_rounds=WARMUP
-        )
+        run_rounds(self._benchmark, load, ROUNDS, WARMUP, setup=each_round)
         rate = 1 / median(own[WARMUP:])
         ratios = {
             other: median(theirs / mine for theirs, mine in zip(taken[WARMUP:], own[WARMUP:]))
@@ -58,6 +56,18 @@ class Compared:
         }
         self._benchmark.extra_info.update({"tasks/s": rate, **ratios})
         self._report(name, f"{rate:,.0f} tasks/s", ", ".join(f"{r:.2f} × {o}" for o, r in ratios.items()))
+
+
+def run_rounds(
+    benchmark: BenchmarkFixture,
+    load: Callable[[], object],
+    rounds: int,
+    warmup: int = 0,
+    setup: Callable[[], object] = lambda: None,
+) -> None:
+    """Let pytest-benchmark, which is not typed, time so many rounds of a load, each after ``setup``."""
+    pedantic: Callable[..., object] = benchmark.pedantic
+    pedantic(load, setup=setup, rounds=rounds, warmup_rounds=warmup)
 
 
 def timed(load: Callable[[], object]) -> float:

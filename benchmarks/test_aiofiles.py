@@ -11,7 +11,7 @@ from statistics import median
 import aiofiles
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import timed
+from benchmarks.conftest import run_rounds, timed
 
 BLOCK = b"x" * 400
 COMMITS = 300
@@ -64,7 +64,7 @@ def test_one_commit(
         through.append(timed(lambda: asyncio.run(through_aiofiles(path))) / COMMITS)
         one_hop.append(timed(lambda: asyncio.run(in_one_hop(path))) / COMMITS)
 
-    benchmark.pedantic(each_round, rounds=10, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    run_rounds(benchmark, each_round, 10, warmup=1)
     ratio = median(a / b for a, b in zip(through, one_hop))
     report(
         "a commit through aiofiles", f"{median(through) * 1e6:.0f} µs", f"{ratio:.2f} × one hop to a thread"

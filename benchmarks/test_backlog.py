@@ -11,7 +11,7 @@ from time import perf_counter
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import timed
+from benchmarks.conftest import run_rounds, timed
 from benchmarks.contenders import PAYLOAD
 from distqueue import Queue
 
@@ -56,9 +56,7 @@ def test_cost_against_backlog(
     url = f"json:///{folder}/large.json"
     with filled(f"json:///{folder}/small.json", SMALL) as small, filled(url, LARGE) as large:
         rounds: list[tuple[tuple[float, float], tuple[float, float]]] = []
-        benchmark.pedantic(  # type: ignore[no-untyped-call]
-            lambda: rounds.append((step_costs(small, 200), step_costs(large, 200))), rounds=10
-        )
+        run_rounds(benchmark, lambda: rounds.append((step_costs(small, 200), step_costs(large, 200))), 10)
     for name, at in (("put", 0), ("claim", 1)):
         ratio = median(big[at] / little[at] for little, big in rounds)
         report(
@@ -84,7 +82,7 @@ def test_size_and_pauses(
                 longest = max(longest, timed(lambda: queue.ack_many(queue.get_many(1000))))
                 largest = max(largest, (path.stat().st_size - (1 << 20)) / live)
 
-        benchmark.pedantic(each_round, rounds=8)  # type: ignore[no-untyped-call]
+        run_rounds(benchmark, each_round, 8)
     report(
         f"longest call at {PAUSED:,} live tasks, compactions included",
         f"{longest:.2f} s",

@@ -9,7 +9,7 @@ from statistics import median
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import timed
+from benchmarks.conftest import run_rounds, timed
 from benchmarks.contenders import PAYLOAD
 from benchmarks.processes import Load, run
 from distqueue import Queue
@@ -29,7 +29,7 @@ def test_four_publishers_and_two_consumers(
             place.mkdir()
             found.append(run(kind, place, SECONDS))
 
-    benchmark.pedantic(each_round, rounds=ROUNDS)  # type: ignore[no-untyped-call]
+    run_rounds(benchmark, each_round, ROUNDS)
     ours, theirs = loads["distqueue"], loads["litequeue"]
     for name in ("published", "handled"):
         rates = [[getattr(load, name) for load in found] for found in (ours, theirs)]
@@ -64,6 +64,6 @@ def test_eight_threads_on_one_queue(
             together.append(timed(lambda: list(pool.map(puts, [200] * 8))) / 1600)
             queue.purge()
 
-        benchmark.pedantic(each_round, rounds=10, warmup_rounds=1)  # type: ignore[no-untyped-call]
+        run_rounds(benchmark, each_round, 10, warmup=1)
     ratio = median(one / eight for one, eight in zip(alone, together))
     report("put, 8 threads on one Queue", f"{1 / median(together):,.0f} tasks/s", f"{ratio:.2f} × one thread")

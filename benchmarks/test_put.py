@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_put(batch: int, tasks: int, folder: Path, compared: Compared, opened: E
         lambda: load(ours, tasks),
         {
             "raw": (tasks, limit),
-            **{name: (few, lambda peer=peer: load(peer, few)) for name, peer in peers.items()},  # type: ignore[misc]
+            **{name: (few, partial(load, peer, few)) for name, peer in peers.items()},
         },
         before=ours.queue.purge,
     )

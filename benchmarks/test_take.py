@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_claim_and_ack(batch: int, tasks: int, folder: Path, compared: Compared,
         lambda: load(ours, tasks),
         {
             "raw": (tasks, limit),
-            **{name: (few, lambda peer=peer: load(peer, few)) for name, peer in peers.items()},  # type: ignore[misc]
+            **{name: (few, partial(load, peer, few)) for name, peer in peers.items()},
         },
         before=lambda: ours.put([PAYLOAD] * tasks),
     )

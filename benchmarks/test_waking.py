@@ -12,6 +12,7 @@ from statistics import median, quantiles
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.conftest import run_rounds
 from distqueue import Queue
 
 IDLE = 10.0
@@ -49,7 +50,7 @@ def test_put_to_a_waiting_consumer(
             queue.put(os.getpid())
             latencies.append(pipe.recv() - began)
 
-        benchmark.pedantic(each_round, rounds=200)  # type: ignore[no-untyped-call]
+        run_rounds(benchmark, each_round, 200)
         queue.put("end")
         share = pipe.recv()
         process.join()

@@ -231,3 +231,17 @@ def test_a_torn_tail_that_cannot_be_kept_aside_is_not_cut(small_disk: Path) -> N
     (small_disk / "ballast").unlink()
     with opened(path) as backend:
         assert ready_ids(backend) == ["a"]
+
+
+def test_behind_a_large_commit_there_is_still_room_for_settling(tmp_path: Path) -> None:
+    path = tmp_path / "Queue.json"
+    with running(path) as (process,), opened(path) as watcher:
+        stored(watcher, *[big(f"t{number}") for number in range(20)])
+        leases = claimed(watcher, 2)
+        stored(watcher, *[big(f"more{number}") for number in range(20)])
+        file_size_limit(process, path)
+        outcomes = process.apply(*[big(f"late{number}") for number in range(20)], ack(leases[0]))
+        assert all(is_full(outcome) for outcome in outcomes[:-1])
+        assert outcomes[-1]["result"] == "settled"
+        assert process.apply(ack(leases[1]))[0]["result"] == "settled"
+    assert fsck(path).is_sound

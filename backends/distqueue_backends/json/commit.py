@@ -7,22 +7,12 @@ from typing import Any, Final
 
 import orjson
 
-from distqueue.task import DEFAULT_OPTIONS
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions
 from distqueue_backends.json.format import encode_commit, payload_spans
 from distqueue_backends.table.entry import READY, STATES, Entry
 from distqueue_backends.table.remembered import Gone
 from distqueue_backends.table.where import pack_all
 
-_OPTION_FIELDS: Final = (
-    "priority",
-    "max_attempts",
-    "expires_in",
-    "keep_done",
-    "group",
-    "unique",
-    "publisher_id",
-    "headers",
-)
 _PLAIN: Final = b'{"id":"%b","data":'
 """What a task without options begins with."""
 
@@ -144,7 +134,7 @@ def options_fields(entry: Entry) -> dict[str, Any]:
         return {}
     return {
         name: value
-        for name in _OPTION_FIELDS
+        for name in TaskOptions.__struct_fields__
         if (value := getattr(options, name)) != getattr(DEFAULT_OPTIONS, name)
     }
 

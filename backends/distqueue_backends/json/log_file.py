@@ -21,10 +21,7 @@ ROOM: Final = 256 * 1024
 RESERVE: Final = 64 * 1024
 """How many of them only settling may use, so that a full disk can be worked off."""
 
-LARGE: Final = 96 * 1024
-"""Commits of more bytes than that find no blanks laid ahead."""
-
-_BLANKS: Final = b" " * (ROOM + RESERVE)
+_BLANKS: Final = b" " * ROOM
 _MOST_AT_ONCE: Final = 64 * 1024 * 1024
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -137,15 +134,9 @@ class LogFile:
     # --- Writing ----------------------------------------------------------------------------------
 
     def make_room(self, bytes_ahead: int) -> bool:
-        """Lay blanks ahead so that ``bytes_ahead`` fit; tell whether there was room on the disk.
-
-        A large commit lays its own way: blanks would cost more than a sync of a file that grows. If
-        there is no room for it, its write tells.
-        """
+        """Lay blanks ahead so that ``bytes_ahead`` fit; tell whether there was room on the disk."""
         missing = self.end + len(CLOSE) + bytes_ahead - self.size
         if missing <= 0:
-            return True
-        if bytes_ahead > LARGE:
             return True
         return self._grow(missing + ROOM) or self._grow(missing)
 

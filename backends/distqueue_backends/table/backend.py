@@ -8,7 +8,6 @@ from itertools import count, islice
 from distqueue.backend import Backend
 from distqueue.commands import Ack, Put
 from distqueue.errors import PayloadMismatch, Refused, TaskNotFound
-from distqueue.ids import make_receipt
 from distqueue.payload import checksum
 from distqueue.results import (
     Browsed,
@@ -19,7 +18,6 @@ from distqueue.results import (
     Outcome,
     PauseSet,
     Purged,
-    QueueStats,
     Redriven,
     Removed,
     Seen,
@@ -31,7 +29,6 @@ from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskRecord, TaskStat
 from distqueue_backends.table.clock import Clock
 from distqueue_backends.table.entry import (
     DEAD,
-    DONE,
     LEASED,
     READY,
     SCHEDULED,
@@ -42,7 +39,7 @@ from distqueue_backends.table.journal import Journal
 from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.receipts import Repeated, current
-from distqueue_backends.table.records import entry_of, gone_of, record_of, remembered_of
+from distqueue_backends.table.records import entry_of, gone_of, lease_of, record_of, remembered_of, stats_of
 from distqueue_backends.table.steps import (
     all_plain,
     check_free,
@@ -218,7 +215,7 @@ class TableBackend(Backend):
         return Claimed(leases=self._leases(entries))
 
     def _leases(self, entries: Sequence[Entry]) -> list[Lease]:
-        return [_lease(entry, data) for entry, data in zip(entries, self.payloads(entries))]
+        return [lease_of(entry, data) for entry, data in zip(entries, self.payloads(entries))]
 
     def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
         return _each(self._ack, acks)
@@ -367,7 +364,7 @@ class TableBackend(Backend):
 
     def stats(self, queue: str) -> Counted:
         names = sorted(self.tables) if queue == "*" else [queue]
-        return Counted(queues=[_stats(self.table(name)) for name in names], store=self.facts())
+        return Counted(queues=[stats_of(self.table(name)) for name in names], store=self.facts())
 
     def _records(self, queue: str, entries: Sequence[Entry]) -> list[TaskRecord]:
         return [record_of(queue, entry, data) for entry, data in zip(entries, self.payloads(entries))]
@@ -381,41 +378,3 @@ def _each[C](verb: Callable[[C], Outcome], commands: Sequence[C]) -> list[Outcom
         except Refused as refusal:
             outcomes.append(refusal.with_traceback(None))
     return outcomes
-
-
-def _lease(entry: Entry, data: bytes) -> Lease:
-    options = entry.options
-    return Lease(
-        task_id=entry.task_id,
-        data=data,
-        receipt=make_receipt(entry.task_id, entry.deliveries, entry.token or ""),
-        attempt=entry.failures + 1,
-        deliveries=entry.deliveries,
-        until=entry.until or 0.0,
-        put_at=entry.put_at,
-        priority=options.priority,
-        max_attempts=options.max_attempts,
-        group=options.group,
-        publisher_id=options.publisher_id,
-        headers=options.headers,
-    )
-
-
-def _stats(table: QueueTable) -> QueueStats:
-    counts = table.counts
-    members = (entry for group in table.groups.values() for entry in group if entry is not group.head)
-    first = next(table.in_line(), None)
-    return QueueStats(
-        queue=table.name,
-        ready=counts[READY],
-        scheduled=counts[SCHEDULED],
-        leased=counts[LEASED],
-        done=counts[DONE],
-        dead=counts[DEAD],
-        waiting=sum(entry.state == READY for entry in members),
-        remembered=len(table.remembered),
-        expired=table.expired,
-        paused=table.paused,
-        oldest_ready_at=None if first is None else first.put_at,
-        next_due_at=table.due.next_at(),
-    )

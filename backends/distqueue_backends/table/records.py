@@ -1,4 +1,4 @@
-"""Between entries of the table and the records that reading verbs return and ``load`` takes."""
+"""Between entries of the table and what others see of them: leases, records, counts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import msgspec
 
 from distqueue.ids import make_receipt, parse_receipt
 from distqueue.payload import checksum
+from distqueue.results import Lease, QueueStats
 from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord
-from distqueue_backends.table.entry import DEAD, STATES, Entry
+from distqueue_backends.table.entry import DEAD, DONE, LEASED, READY, SCHEDULED, STATES, Entry
+from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.remembered import Gone
 
 
@@ -36,6 +38,25 @@ def record_of(queue: str, entry: Entry, data: bytes) -> TaskRecord:
         receipt=_receipt(entry.task_id, entry.deliveries, entry.token),
         settled=entry.settled,
         error=entry.error,
+    )
+
+
+def lease_of(entry: Entry, data: bytes) -> Lease:
+    """Return what is handed out of a leased task."""
+    options = entry.options
+    return Lease(
+        task_id=entry.task_id,
+        data=data,
+        receipt=make_receipt(entry.task_id, entry.deliveries, entry.token or ""),
+        attempt=entry.failures + 1,
+        deliveries=entry.deliveries,
+        until=entry.until or 0.0,
+        put_at=entry.put_at,
+        priority=options.priority,
+        max_attempts=options.max_attempts,
+        group=options.group,
+        publisher_id=options.publisher_id,
+        headers=options.headers,
     )
 
 
@@ -93,3 +114,24 @@ def gone_of(record: RememberedTask) -> Gone:
 
 def _receipt(task_id: str, deliveries: int, token: str | None) -> str | None:
     return None if token is None else make_receipt(task_id, deliveries, token)
+
+
+def stats_of(table: QueueTable) -> QueueStats:
+    """Return the counts of a queue."""
+    counts = table.counts
+    members = (entry for group in table.groups.values() for entry in group if entry is not group.head)
+    first = next(table.in_line(), None)
+    return QueueStats(
+        queue=table.name,
+        ready=counts[READY],
+        scheduled=counts[SCHEDULED],
+        leased=counts[LEASED],
+        done=counts[DONE],
+        dead=counts[DEAD],
+        waiting=sum(entry.state == READY for entry in members),
+        remembered=len(table.remembered),
+        expired=table.expired,
+        paused=table.paused,
+        oldest_ready_at=None if first is None else first.put_at,
+        next_due_at=table.due.next_at(),
+    )

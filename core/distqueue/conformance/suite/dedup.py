@@ -106,6 +106,17 @@ class Dedup(Subject):
         expect(third, PayloadMismatch)
         assert self.take_all() == "it"
 
+    @pytest.mark.parametrize("bring", [*PRESENT, *GONE], ids=name_of)
+    @clause("DEDUP-13", "an id is known also among new ones in one call", needs="dedup")
+    def test_a_known_id_among_new_ones_in_one_call_is_a_duplicate(self, bring: Bring) -> None:
+        bring(self)
+        puts = [self.make("data", task_id=name) for name in ("new", "it", "other")]
+        outcomes = [expect(outcome, Stored) for outcome in self.broker.apply(puts)]
+        assert [outcome.duplicate for outcome in outcomes] == [False, True, False]
+        assert sorted(self.take_all().split()) == sorted(
+            ["new", "other", *(["it"] if bring is ready else [])]
+        )
+
     @clause("DEDUP-7", "a duplicate changes nothing, even with other options")
     def test_the_options_of_the_first_put_stand(self) -> None:
         self.put("data", task_id="it", max_attempts=3)
