@@ -41,12 +41,12 @@ from distqueue_backends.json.filesystem import (
     remove_leftovers,
     sync_directory,
 )
-from distqueue_backends.json.format import Damaged
+from distqueue_backends.json.format import Damaged, Unfit
 from distqueue_backends.json.lock import StoreLock
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.json.recovery import read_header, settle_tail
-from distqueue_backends.json.replay import Replay, Unfit, collector_paused
+from distqueue_backends.json.replay import Replay, collector_paused
 from distqueue_backends.json.size import carries_payload, most_bytes
 from distqueue_backends.table.backend import TableBackend
 from distqueue_backends.table.clock import SharedClock

@@ -16,8 +16,9 @@ import msgspec
 
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.filesystem import replacing
-from distqueue_backends.json.format import CLOSE, Header, encode_header, this_version
+from distqueue_backends.json.format import CLOSE, Header, encode_header, spans_in, this_version
 from distqueue_backends.json.log_file import ROOM, LogFile
+from distqueue_backends.json.ops import Load
 from distqueue_backends.table.entry import READY, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.where import pack
@@ -87,12 +88,13 @@ def compact(path: str, log: LogFile, tables: dict[str, QueueTable], now: float) 
 def relocate(new: LogFile, tables: dict[str, QueueTable]) -> bool:
     """Take over the places of the payloads in a new file; ``False`` if it holds other tasks."""
     moved = 0
-    for commit, _, offset in new.read_on(new.header.snapshot):
-        spans = iter(commit.payloads)
+    for commit, line, offset in new.read_on(new.header.snapshot):
         for op in commit.ops:
-            tasks = tables[op["queue"]].tasks if op["queue"] in tables else {}
-            for task, (start, size) in zip(op.get("tasks", ()), spans) if op["op"] == "load" else ():
-                entry = tasks.get(task["id"])
+            if not isinstance(op, Load):
+                continue
+            tasks = tables[op.queue].tasks if op.queue in tables else {}
+            for task, (start, size) in zip(op.tasks, spans_in(line, commit)):
+                entry = tasks.get(task.id)
                 if entry is None:
                     return False
                 entry.where = pack(offset + start, size)

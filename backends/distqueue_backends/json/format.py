@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
 
 from distqueue.errors import UnsupportedFormat
+from distqueue_backends.json.ops import AnyOp
 
 FORMAT: Final = 1
 """The version of the format that is written; a file of a higher one is refused."""
@@ -32,6 +33,7 @@ CLOSE: Final = b"\n]}"
 
 _HEADER_START: Final = b'{"distqueue":'
 _HEADER_END: Final = b',"commits":['
+_CRC: Final = b'{"crc":"'
 _BODY: Final = len(b'{"crc":"01234567",')
 _OPS: Final = b',"ops":['
 _END: Final = b"]}"
@@ -60,13 +62,27 @@ class Unlike(Damaged):
     """A file does not even begin like a store."""
 
 
+class Unfit(Exception):
+    """A commit is whole, but says what nobody can do."""
+
+
 class Commit(msgspec.Struct, frozen=True, gc=False):
-    """One commit as read: its steps without the payloads, and where those are in its line."""
+    """One commit as read: its ops without the payloads, and the cuts between which those are."""
 
     seq: int
     at: float
-    ops: list[dict[str, Any]]
-    payloads: list[tuple[int, int]]
+    cuts: list[int]
+    ops: list[AnyOp]
+
+
+class _Number(msgspec.Struct, frozen=True, gc=False):
+    """As much of a commit as tells that it is one."""
+
+    seq: int
+
+
+_decode_commit: Final = msgspec.json.Decoder(Commit).decode
+_decode_number: Final = msgspec.json.Decoder(_Number).decode
 
 
 @cache
@@ -123,22 +139,43 @@ def payload_spans(cuts: Sequence[int], base: int) -> list[tuple[int, int]]:
     return list(zip(ends[1::2], cuts[1::2]))
 
 
+def spans_in(line: bytes, commit: Commit) -> list[tuple[int, int]]:
+    """Return where in the line of a commit its payloads are, as offset and size."""
+    return payload_spans(commit.cuts, line.find(_OPS) + len(_OPS) - 1) if commit.cuts else []
+
+
 def decode_commit(line: bytes) -> Commit:
     """Return the commit in a line, its payloads left where they are.
 
     Raises:
         Damaged: the checksum is wrong, or the line is not a commit.
+        Unfit: it is a commit, but one of a kind that is not known.
     """
-    if line[:8] != b'{"crc":"' or line[8:16] != b"%08x" % zlib.crc32(line[_BODY:]):
-        raise Damaged("the checksum of a commit is wrong")
-    ops_at = line.find(_OPS) + len(_OPS) - 1
+    _check_sum(line)
     try:
-        head = orjson.loads(line[:ops_at] + b"[]}")
-        spans = payload_spans(head["cuts"], ops_at) if head["cuts"] else []
-        ops = orjson.loads(_without_payloads(line, ops_at, spans) if spans else line[ops_at:-1])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        return _decode_commit(line)
+    except msgspec.ValidationError as error:
+        raise Unfit(f"a commit with a right checksum cannot be carried out: {error}") from None
+    except msgspec.DecodeError as error:
         raise Damaged(f"a commit with a right checksum cannot be read: {error}") from None
-    return Commit(head["seq"], head["at"], ops, spans)
+
+
+def number_of(line: bytes) -> int:
+    """Return the number of the commit in a line, whatever it says.
+
+    Raises:
+        Damaged: the line is not a commit.
+    """
+    _check_sum(line)
+    try:
+        return _decode_number(line).seq
+    except msgspec.DecodeError as error:
+        raise Damaged(f"a commit with a right checksum cannot be read: {error}") from None
+
+
+def _check_sum(line: bytes) -> None:
+    if line[:8] != _CRC or line[8:16] != b"%08x" % zlib.crc32(line[_BODY:]):
+        raise Damaged("the checksum of a commit is wrong")
 
 
 def first_of(line: bytes) -> bytes:
@@ -153,13 +190,3 @@ def first_of(line: bytes) -> bytes:
             return line[:stop]
         at = stop
     return line
-
-
-def _without_payloads(line: bytes, ops_at: int, spans: Sequence[tuple[int, int]]) -> bytes:
-    """Return the ops of a commit with ``0`` in place of each payload."""
-    pieces, at = [], ops_at
-    for offset, size in spans:
-        pieces.append(line[at:offset])
-        at = offset + size
-    pieces.append(line[at:-1])
-    return b"0".join(pieces)

@@ -18,6 +18,7 @@ from distqueue_backends.json.format import (
     Commit,
     Damaged,
     Header,
+    Unfit,
     Unlike,
     decode_commit,
     decode_header,
@@ -26,7 +27,7 @@ from distqueue_backends.json.format import (
 )
 from distqueue_backends.json.log_file import LogFile
 from distqueue_backends.json.recovery import MOST_HEADER, first_commit
-from distqueue_backends.json.replay import Replay, Unfit
+from distqueue_backends.json.replay import Replay
 from distqueue_backends.table.clock import SharedClock
 from distqueue_backends.table.queue_table import QueueTable
 
@@ -135,12 +136,12 @@ def _parts(offset: int, raw: bytes, seq: int) -> Iterator[Line]:
 def _line(offset: int, raw: bytes, seq: int) -> Line:
     try:
         commit = decode_commit(raw)
-    except Damaged as damage:
-        return Line(offset, raw, None, str(damage))
+    except (Damaged, Unfit) as fault:
+        return Line(offset, raw, None, str(fault))
     if commit.seq <= seq:
         return Line(offset, raw, None, f"commit {commit.seq} stands behind commit {seq}")
-    fault = f"commits {seq + 1} to {commit.seq - 1} are missing before it" if commit.seq > seq + 1 else None
-    return Line(offset, raw, commit, fault)
+    missing = f"commits {seq + 1} to {commit.seq - 1} are missing before it" if commit.seq > seq + 1 else None
+    return Line(offset, raw, commit, missing)
 
 
 def _take(replay: Replay, line: Line) -> str | None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from distqueue.errors import StoreDamaged, UnsupportedFormat
 from distqueue_backends.json.filesystem import read_all, write_aside
-from distqueue_backends.json.format import CLOSE, Damaged, Header, Unlike, decode_commit, decode_header
+from distqueue_backends.json.format import CLOSE, Damaged, Header, Unlike, decode_header, number_of
 from distqueue_backends.json.log_file import CHUNK, LogFile
 
 _log: Final = logging.getLogger("distqueue")
@@ -121,5 +121,5 @@ def _commits_in(data: bytes) -> Iterator[tuple[int, int]]:
         stop = data.find(b"\n", at)
         line = data[at : stop if stop >= 0 else len(data)]
         with suppress(Damaged):
-            yield at, decode_commit(line.removesuffix(b",")).seq
+            yield at, number_of(line.removesuffix(b","))
         at = data.find(_COMMIT_START, at) + 1

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
-from distqueue_backends.json.format import Commit
+from msgspec import UNSET
+
+from distqueue_backends.json import ops
+from distqueue_backends.json.format import Commit, Unfit, spans_in
 from distqueue_backends.table.backend import LAPSED
 from distqueue_backends.table.entry import READY, SCHEDULED, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
@@ -32,10 +34,6 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class Unfit(Exception):
-    """A commit is whole, but speaks of tasks that are not as it takes them to be."""
-
-
 class Replay:
     """Takes the steps of commits in tables.
 
@@ -55,159 +53,113 @@ class Replay:
         Raises:
             Unfit: the commit does not fit those before it.
         """
-        payloads = iter(commit.payloads)
+        spans = iter(spans_in(line, commit))
         for op in commit.ops:
             try:
-                name = op["queue"]
-                table = self._tables.get(name)
+                table = self._tables.get(op.queue)
                 if table is None:
-                    table = self._tables[name] = self._new_table(name)
-                kind = op["op"]
-                if kind == "put":
-                    _put(table, op["tasks"], commit.at, payloads, line, offset)
-                elif kind == "load":
-                    _load(table, op["tasks"], payloads, line, offset)
+                    table = self._tables[op.queue] = self._new_table(op.queue)
+                if isinstance(op, ops.OfTasks):
+                    self._step(table, op, commit.at)
+                elif isinstance(op, ops.Put):
+                    for task, (start, size) in zip(op.tasks, spans):
+                        data = line[start : start + size]
+                        table.put(_new_entry(task, commit.at, pack(offset + start, size), zlib.crc32(data)))
+                elif isinstance(op, ops.Load):
+                    for whole, (start, size) in zip(op.tasks, spans):
+                        data = line[start : start + size]
+                        load_entry(table, _whole_entry(whole, pack(offset + start, size), zlib.crc32(data)))
                 else:
-                    self._step(table, kind, op, commit.at)
+                    _QUEUE_STEPS[type(op)](table, op, commit.at)
             except (KeyError, TypeError, ValueError) as error:
                 if not self._lenient:
                     raise Unfit(f"commit {commit.seq} does not fit those before it: {error!r}") from None
 
-    def _step(self, table: QueueTable, kind: str, op: dict[str, Any], at: float) -> None:
-        step = _STEPS.get(kind)
-        if step is not None:
-            tasks = table.tasks
-            for task_id in op["ids"]:
-                if not self._lenient or task_id in tasks:
-                    step(table, tasks[task_id], op, at)
-        elif kind == "claim":
-            self._claim(table, op["ids"], op["token"], op["until"])
-        else:
-            _QUEUE_STEPS[kind](table, op, at)
+    def _step(self, table: QueueTable, op: ops.OfTasks, at: float) -> None:
+        if isinstance(op, ops.Claim):
+            self._claim(table, op)
+            return
+        step, tasks = _STEPS[type(op)], table.tasks
+        for task_id in op.ids:
+            if not self._lenient or task_id in tasks:
+                step(table, tasks[task_id], op, at)
 
-    def _claim(self, table: QueueTable, ids: list[str], token: str, until: float) -> None:
+    def _claim(self, table: QueueTable, op: ops.Claim) -> None:
         if self._lenient:
-            taken = [e for task_id in ids if (e := table.tasks.get(task_id)) and e.state == READY]
+            taken = [e for task_id in op.ids if (e := table.tasks.get(task_id)) and e.state == READY]
         else:
-            taken = table.take_next(len(ids))
-            if [entry.task_id for entry in taken] != ids:
-                raise ValueError(f"the tasks {ids[:3]} were not the next in line")
-        table.lease(taken, token, until)
+            taken = table.take_next(len(op.ids))
+            if [entry.task_id for entry in taken] != op.ids:
+                raise ValueError(f"the tasks {op.ids[:3]} were not the next in line")
+        table.lease(taken, op.token, op.until)
 
 
-def _put(
-    table: QueueTable,
-    tasks: list[dict[str, Any]],
-    at: float,
-    payloads: Iterator[tuple[int, int]],
-    line: bytes,
-    offset: int,
-) -> None:
-    for task, (start, size) in zip(tasks, payloads):
-        crc = zlib.crc32(line[start : start + size])
-        entry = Entry(task["id"], 0, pack(offset + start, size), crc, at, DEFAULT_OPTIONS)
-        if len(task) > 2:
-            entry.options = _options(task)
-            if "due" in task:
-                entry.state = SCHEDULED
-                entry.until = task["due"]
-        table.put(entry)
+def _new_entry(task: ops.NewTask, at: float, where: int, checksum: int) -> Entry:
+    entry = Entry(task.id, 0, where, checksum, at, task.options())
+    if task.due is not None:
+        entry.state = SCHEDULED
+        entry.until = task.due
+    return entry
 
 
-def _load(
-    table: QueueTable,
-    tasks: list[dict[str, Any]],
-    payloads: Iterator[tuple[int, int]],
-    line: bytes,
-    offset: int,
-) -> None:
-    for task, (start, size) in zip(tasks, payloads):
-        get = task.get
-        number = task["number"]
-        entry = Entry(
-            task["id"],
-            number,
-            pack(offset + start, size),
-            zlib.crc32(line[start : start + size]),
-            task["put_at"],
-            DEFAULT_OPTIONS,
-            READY,
-            number,
-        )
-        if len(task) > 4:
-            entry.options = _options(task)
-            entry.state = STATES.index(TaskState(get("state", TaskState.READY)))
-            entry.place = get("place", number)
-            entry.until = get("until")
-            entry.failures = get("failures", 0)
-            entry.deliveries = get("deliveries", 0)
-            entry.token = get("token")
-            entry.settled = get("settled")
-            entry.error = get("error")
-        load_entry(table, entry)
-
-
-def _options(task: dict[str, Any]) -> TaskOptions:
-    get = task.get
-    options = TaskOptions(
-        get("priority", 0),
-        get("max_attempts", 5),
-        get("expires_in"),
-        get("keep_done", 0.0),
-        get("group"),
-        get("unique"),
-        get("publisher_id"),
-        get("headers"),
+def _whole_entry(task: ops.WholeTask, where: int, checksum: int) -> Entry:
+    return Entry(
+        task.id,
+        task.number,
+        where,
+        checksum,
+        task.put_at,
+        task.options(),
+        STATES.index(task.state),
+        task.number if task.place is UNSET else task.place,
+        task.until,
+        task.failures,
+        task.deliveries,
+        task.token,
+        task.settled,
+        task.error,
     )
-    return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
 
 
-def _queue(table: QueueTable, op: dict[str, Any], at: float) -> None:
-    table.next_number, table.last_number = op["next_number"], op["last_number"]
-    table.paused = op.get("paused", False)
-    table.expired = op.get("expired", 0)
+def _remember(table: QueueTable, op: ops.Remember, at: float) -> None:
+    for task in op.tasks:
+        gone = Gone(task.id, task.at, task.payload_crc, task.settled, task.deliveries, task.token)
+        table.remembered.add(gone)
 
 
-def _pause(paused: bool) -> Callable[[QueueTable, dict[str, Any], float], None]:
-    def step(table: QueueTable, op: dict[str, Any], at: float) -> None:
-        table.paused = paused
-        table.version += not paused
-
-    return step
+def _restore(table: QueueTable, op: ops.Queue, at: float) -> None:
+    table.next_number, table.last_number = op.next_number, op.last_number
+    table.paused = op.paused
+    table.expired = op.expired
 
 
-def _remember(table: QueueTable, op: dict[str, Any], at: float) -> None:
-    for task in op["tasks"]:
-        deliveries, token = task.get("deliveries", 0), task.get("token")
-        table.remembered.add(
-            Gone(task["id"], task["at"], task["payload_crc"], task["settled"], deliveries, token)
-        )
+def _pause(table: QueueTable, op: ops.Pause, at: float) -> None:
+    table.paused = True
 
 
-_STEPS: Final[dict[str, Callable[[QueueTable, Entry, dict[str, Any], float], None]]] = {
-    "due": lambda table, entry, op, at: table.place_due(entry),
-    "expire": lambda table, entry, op, at: table.remove(entry, "expire", at),
-    "forget": lambda table, entry, op, at: table.remove(entry, "ack", at),
-    "lapse": lambda table, entry, op, at: table.lapse(entry, LAPSED),
-    "ack": lambda table, entry, op, at: table.ack(entry, at),
-    "retry": lambda table, entry, op, at: table.retry(entry, op.get("due"), op.get("error")),
-    "release": lambda table, entry, op, at: table.release(entry),
-    "reject": lambda table, entry, op, at: table.reject(entry, op.get("error")),
-    "extend": lambda table, entry, op, at: table.extend(entry, op["until"]),
-    "cancel": lambda table, entry, op, at: table.remove(entry, "cancel", at),
+def _resume(table: QueueTable, op: ops.Resume, at: float) -> None:
+    table.paused = False
+    table.version += 1
+
+
+_STEPS: Final[dict[type[ops.OfTasks], Callable[[QueueTable, Entry, Any, float], None]]] = {
+    ops.Due: lambda table, entry, op, at: table.place_due(entry),
+    ops.Expire: lambda table, entry, op, at: table.remove(entry, "expire", at),
+    ops.Forget: lambda table, entry, op, at: table.remove(entry, "ack", at),
+    ops.Lapse: lambda table, entry, op, at: table.lapse(entry, LAPSED),
+    ops.Ack: lambda table, entry, op, at: table.ack(entry, at),
+    ops.Retry: lambda table, entry, op, at: table.retry(entry, op.due, op.error),
+    ops.Release: lambda table, entry, op, at: table.release(entry),
+    ops.Reject: lambda table, entry, op, at: table.reject(entry, op.error),
+    ops.Extend: lambda table, entry, op, at: table.extend(entry, op.until),
+    ops.Cancel: lambda table, entry, op, at: table.remove(entry, "cancel", at),
 }
 
-_QUEUE_STEPS: Final[dict[str, Callable[[QueueTable, dict[str, Any], float], None]]] = {
-    "redrive": lambda table, op, at: _ignore(redrive_dead(table, op.get("id"), op.get("error"))),
-    "purge": lambda table, op, at: _ignore(
-        purge_states(table, [TaskState(state) for state in op.get("states", [])], at)
-    ),
-    "pause": _pause(True),
-    "resume": _pause(False),
-    "remember": _remember,
-    "queue": _queue,
+_QUEUE_STEPS: Final[dict[type[ops.Op], Callable[[QueueTable, Any, float], object]]] = {
+    ops.Redrive: lambda table, op, at: redrive_dead(table, op.id, op.error),
+    ops.Purge: lambda table, op, at: purge_states(table, op.states, at),
+    ops.Pause: _pause,
+    ops.Resume: _resume,
+    ops.Remember: _remember,
+    ops.Queue: _restore,
 }
-
-
-def _ignore(result: object) -> None:
-    """The answer was given when the step was first taken."""
