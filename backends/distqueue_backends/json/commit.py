@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
+import msgspec
 
-from distqueue.task import DEFAULT_OPTIONS, TaskOptions
+from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.json.format import encode_commit, payload_spans
-from distqueue_backends.table.entry import READY, STATES, Entry
-from distqueue_backends.table.remembered import Gone
+from distqueue_backends.json.ops import KINDS, NewTask, WholeTask
+from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.where import pack_all
 
 _PLAIN: Final = b'{"id":"%b","data":'
 """What a task without options begins with."""
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class CommitBuilder:
@@ -42,13 +43,13 @@ class CommitBuilder:
         if entry.options is DEFAULT_OPTIONS and entry.until is None:
             self.put_together(queue, (entry,))
         else:
-            self._note_tasks("put", queue, (entry,), [_before_data(_put_fields(entry))])
+            self._note_tasks("put", queue, (entry,), [_before_data(NewTask.of(entry))])
 
     def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
         self._note_tasks("put", queue, entries, [_PLAIN % entry.task_id.encode() for entry in entries])
 
     def load(self, queue: str, entry: Entry) -> None:
-        self._note_tasks("load", queue, (entry,), [_before_data(entry_fields(entry))])
+        self._note_tasks("load", queue, (entry,), [_before_data(WholeTask.of(entry))])
 
     def ack(self, queue: str, task_id: str) -> None:
         if self._op != "ack" or self._queue != queue:
@@ -92,13 +93,8 @@ class CommitBuilder:
             self._op, self._before, self._ids, self._fields = "", [], [], {}
 
     def _ids_op(self) -> bytes:
-        fields = self._fields
-        if self._op == "remember":
-            fields = {"tasks": [gone_fields(gone) for gone in fields["gone"]]}
-        op: dict[str, Any] = {"op": self._op, "queue": self._queue, **_given(**fields)}
-        if self._ids:
-            op["ids"] = self._ids
-        block = orjson.dumps(op)
+        fields = {"ids": self._ids, **self._fields} if self._ids else self._fields
+        block = _encode(KINDS[self._op](queue=self._queue, **fields))
         self._gap += len(block)
         return block
 
@@ -118,50 +114,6 @@ class CommitBuilder:
         return b",".join(tasks)
 
 
-def _before_data(fields: dict[str, Any]) -> bytes:
-    """Return what a task with these fields begins with; its payload and a brace follow."""
-    return orjson.dumps(fields)[:-1] + b',"data":'
-
-
-def _put_fields(entry: Entry) -> dict[str, Any]:
-    return {"id": entry.task_id, **_given(due=entry.until), **options_fields(entry)}
-
-
-def options_fields(entry: Entry) -> dict[str, Any]:
-    """Return the options of a task that are not the default ones."""
-    options = entry.options
-    if options is DEFAULT_OPTIONS:
-        return {}
-    return {
-        name: value
-        for name in TaskOptions.__struct_fields__
-        if (value := getattr(options, name)) != getattr(DEFAULT_OPTIONS, name)
-    }
-
-
-def entry_fields(entry: Entry) -> dict[str, Any]:
-    """Return everything about a task but its payload, as a snapshot keeps it."""
-    fields: dict[str, Any] = {"id": entry.task_id, "number": entry.number, "put_at": entry.put_at}
-    if entry.state != READY:
-        fields["state"] = STATES[entry.state]
-    if entry.place != entry.number:
-        fields["place"] = entry.place
-    return {
-        **fields,
-        **_given(until=entry.until, token=entry.token, settled=entry.settled, error=entry.error),
-        **({"failures": entry.failures} if entry.failures else {}),
-        **({"deliveries": entry.deliveries} if entry.deliveries else {}),
-        **options_fields(entry),
-    }
-
-
-def gone_fields(gone: Gone) -> dict[str, Any]:
-    """Return what is remembered of a task that is gone."""
-    return {
-        **_given(id=gone.task_id, at=gone.at, payload_crc=gone.checksum, settled=gone.settled),
-        **_given(deliveries=gone.deliveries or None, token=gone.token),
-    }
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+def _before_data(task: NewTask | WholeTask) -> bytes:
+    """Return what a task begins with; its payload and a brace follow."""
+    return _encode(task)[:-1] + b',"data":'

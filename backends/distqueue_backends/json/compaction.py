@@ -115,8 +115,8 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
             table.name,
             next_number=table.next_number,
             last_number=table.last_number,
-            paused=table.paused or None,
-            expired=table.expired or None,
+            paused=table.paused,
+            expired=table.expired,
         )
         yield (), builder
         for entries in batched(sorted(table.tasks.values(), key=_snapshot_order), _TASKS_A_COMMIT):
@@ -126,7 +126,7 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
             yield entries, builder
         for gone in batched(table.remembered, _TASKS_A_COMMIT):
             builder = CommitBuilder()
-            builder.note("remember", table.name, gone=gone)
+            builder.note("remember", table.name, tasks=gone)
             yield (), builder
 
 

@@ -1,17 +1,22 @@
-"""The ops of a commit as they are read: one class each, with the members that the format page lists.
+"""The ops of a commit: one class each, with the members that the format page lists.
 
-Payloads are passed over; a commit's ``cuts`` tell where they are.
+A member that has its default is left out. Payloads are not among them: a reader passes over them (the
+``cuts`` of the commit tell where they are), a writer puts them behind the other members of their task.
 """
 
 from __future__ import annotations
+
+from typing import Final, Self, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
+from distqueue_backends.table.entry import READY, STATES, Entry
+from distqueue_backends.table.remembered import Gone
 
 
-class WithOptions(msgspec.Struct, gc=False, kw_only=True):
+class WithOptions(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
     """The options of a task, each with its default if it is left out."""
 
     priority: int = DEFAULT_OPTIONS.priority
@@ -37,12 +42,24 @@ class WithOptions(msgspec.Struct, gc=False, kw_only=True):
         )
         return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
 
+    def set_options(self, options: TaskOptions) -> Self:
+        """Take over the options that a task keeps."""
+        if options is not DEFAULT_OPTIONS:
+            for name in TaskOptions.__struct_fields__:
+                setattr(self, name, getattr(options, name))
+        return self
+
 
 class NewTask(WithOptions, gc=False):
     """A task of a ``put``."""
 
     id: str
     due: float | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return what is written of a task that is put."""
+        return cls(entry.task_id, entry.until).set_options(entry.options)
 
 
 class WholeTask(WithOptions, gc=False):
@@ -60,19 +77,45 @@ class WholeTask(WithOptions, gc=False):
     settled: str | None = None
     error: str | None = None
 
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return all that is known of a task."""
+        whole = cls(
+            entry.task_id,
+            entry.number,
+            entry.put_at,
+            TaskState.READY if entry.state == READY else STATES[entry.state],
+            UNSET if entry.place == entry.number else entry.place,
+            entry.until,
+            entry.failures,
+            entry.deliveries,
+            entry.token,
+            entry.settled,
+            entry.error,
+        )
+        return whole.set_options(entry.options)
 
-class GoneTask(msgspec.Struct, gc=False):
-    """What a ``remember`` says of a task that is gone."""
+    def entry(self, where: int, checksum: int) -> Entry:
+        """Return the task as a table keeps it, with its payload at ``where``."""
+        return Entry(
+            self.id,
+            self.number,
+            where,
+            checksum,
+            self.put_at,
+            self.options(),
+            STATES.index(self.state),
+            self.number if self.place is UNSET else self.place,
+            self.until,
+            self.failures,
+            self.deliveries,
+            self.token,
+            self.settled,
+            self.error,
+        )
 
-    id: str
-    at: float
-    payload_crc: int
-    settled: str
-    deliveries: int = 0
-    token: str | None = None
 
-
-class Op(msgspec.Struct, gc=False, tag_field="op", tag=str.lower):
+class Op(msgspec.Struct, gc=False, omit_defaults=True, tag_field="op", tag=str.lower):
     """What happened in one queue."""
 
     queue: str
@@ -156,7 +199,7 @@ class Resume(Op, gc=False):
 
 
 class Remember(Op, gc=False):
-    tasks: list[GoneTask]
+    tasks: list[Gone]
 
 
 class Queue(Op, gc=False):
@@ -187,3 +230,8 @@ type AnyOp = (
     | Remember
     | Queue
 )
+
+KINDS: Final[dict[str, type[Op]]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyOp.__value__)
+}
+"""The classes by what the member ``op`` says."""

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from msgspec import UNSET
-
 from distqueue_backends.json import ops
 from distqueue_backends.json.format import Commit, Unfit, spans_in
 from distqueue_backends.table.backend import LAPSED
-from distqueue_backends.table.entry import READY, SCHEDULED, STATES, Entry
+from distqueue_backends.table.entry import READY, SCHEDULED, Entry
 from distqueue_backends.table.queue_table import QueueTable
-from distqueue_backends.table.remembered import Gone
 from distqueue_backends.table.steps import load_entry, purge_states, redrive_dead
 from distqueue_backends.table.where import pack
 
@@ -68,7 +65,7 @@ class Replay:
                 elif isinstance(op, ops.Load):
                     for whole, (start, size) in zip(op.tasks, spans):
                         data = line[start : start + size]
-                        load_entry(table, _whole_entry(whole, pack(offset + start, size), zlib.crc32(data)))
+                        load_entry(table, whole.entry(pack(offset + start, size), zlib.crc32(data)))
                 else:
                     _QUEUE_STEPS[type(op)](table, op, commit.at)
             except (KeyError, TypeError, ValueError) as error:
@@ -102,28 +99,8 @@ def _new_entry(task: ops.NewTask, at: float, where: int, checksum: int) -> Entry
     return entry
 
 
-def _whole_entry(task: ops.WholeTask, where: int, checksum: int) -> Entry:
-    return Entry(
-        task.id,
-        task.number,
-        where,
-        checksum,
-        task.put_at,
-        task.options(),
-        STATES.index(task.state),
-        task.number if task.place is UNSET else task.place,
-        task.until,
-        task.failures,
-        task.deliveries,
-        task.token,
-        task.settled,
-        task.error,
-    )
-
-
 def _remember(table: QueueTable, op: ops.Remember, at: float) -> None:
-    for task in op.tasks:
-        gone = Gone(task.id, task.at, task.payload_crc, task.settled, task.deliveries, task.token)
+    for gone in op.tasks:
         table.remembered.add(gone)
 
 

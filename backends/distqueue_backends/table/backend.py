@@ -313,7 +313,7 @@ class TableBackend(Backend):
         table = self.table(queue)
         count = purge_states(table, states, self.now)
         if count:
-            self.journal.note("purge", queue, states=[str(state) for state in states])
+            self.journal.note("purge", queue, states=states)
         return Purged(count=count)
 
     def pause(self, queue: str, paused: bool) -> PauseSet:
@@ -331,7 +331,7 @@ class TableBackend(Backend):
             return duplicate
         if isinstance(record, RememberedTask):
             table.remembered.add(gone_of(record))
-            self.journal.note("remember", record.queue, gone=[gone_of(record)])
+            self.journal.note("remember", record.queue, tasks=[gone_of(record)])
             return Loaded(task_id=record.task_id)
         entry = entry_of(record)
         if entry.number <= table.last_number:  # it may be taken, and pages and groups go by it

@@ -9,7 +9,13 @@ from itertools import islice
 import msgspec
 
 
-class Gone(msgspec.Struct, frozen=True, gc=False):
+class Gone(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    rename={"task_id": "id", "checksum": "payload_crc"},
+):
     """What is left of a task: when and by which verb it went, and its last delivery."""
 
     task_id: str
