@@ -248,7 +248,9 @@ class Backend(Broker):
         return Unsupported(f"{type(self).__name__} does not support {verb}")
 
 
-def _checked_record(load: c.Load, capabilities: Capabilities) -> TaskRecord | RememberedTask:
+def _checked_record(
+    load: c.LoadTask | c.LoadRemembered, capabilities: Capabilities
+) -> TaskRecord | RememberedTask:
     record = load.record
     if record.queue != load.queue:
         raise InvalidTask(f"the record is of queue {record.queue!r:.80}, the command of {load.queue!r}")
@@ -268,7 +270,8 @@ _VERBS: Final[dict[type[Command], Callable[[Any, Any], Result]]] = {
     c.Purge: lambda b, x: b.purge(x.queue, x.states),
     c.Pause: lambda b, x: b.pause(x.queue, True),
     c.Resume: lambda b, x: b.pause(x.queue, False),
-    c.Load: lambda b, x: b.load(_checked_record(x, b.capabilities)),
+    c.LoadTask: lambda b, x: b.load(_checked_record(x, b.capabilities)),
+    c.LoadRemembered: lambda b, x: b.load(_checked_record(x, b.capabilities)),
     c.Find: lambda b, x: Found(task=b.find(x.queue, x.task_id)),
     c.Browse: lambda b, x: b.browse(x.queue, x.states, x.order, x.limit, x.after),
     c.Remembered: lambda b, x: b.remembered(x.queue, x.limit, x.after),

@@ -154,9 +154,26 @@ class Resume(Command, frozen=True, kw_only=True, gc=False):
 
 
 class Load(Command, frozen=True, kw_only=True, gc=False):
-    """Store a task exactly as another store exported it: state, counts, place and all."""
+    """The base of the commands that store what another store exported. Answered by ``Loaded``."""
 
-    record: TaskRecord | RememberedTask
+    @staticmethod
+    def of(record: TaskRecord | RememberedTask) -> LoadTask | LoadRemembered:
+        """Return the command that stores a record in its queue."""
+        if isinstance(record, TaskRecord):
+            return LoadTask(queue=record.queue, record=record)
+        return LoadRemembered(queue=record.queue, record=record)
+
+
+class LoadTask(Load, frozen=True, kw_only=True, gc=False):
+    """Store a task exactly as it was: state, counts, place and all."""
+
+    record: TaskRecord
+
+
+class LoadRemembered(Load, frozen=True, kw_only=True, gc=False):
+    """Remember the id of a task that is gone."""
+
+    record: RememberedTask
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -191,3 +208,26 @@ class Remembered(Command, frozen=True, kw_only=True, gc=False):
 
 class Stats(Command, frozen=True, kw_only=True, gc=False):
     """Count the tasks of the queue, or of every queue if ``queue`` is ``"*"``."""
+
+
+type AnyCommand = (
+    Put
+    | Claim
+    | Ack
+    | Retry
+    | Release
+    | Reject
+    | Extend
+    | Cancel
+    | Redrive
+    | Purge
+    | Pause
+    | Resume
+    | LoadTask
+    | LoadRemembered
+    | Find
+    | Browse
+    | Remembered
+    | Stats
+)
+"""Every command there is: what a decoder has to know."""

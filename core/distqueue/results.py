@@ -147,5 +147,10 @@ class Counted(Result, frozen=True, kw_only=True, gc=False):
     store: dict[str, int | float | str | bool] = {}
 
 
+type AnyResult = (
+    Stored | Claimed | Settled | Removed | Redriven | Purged | PauseSet | Loaded | Found | Browsed | Counted
+)
+"""Every result there is: what a decoder has to know."""
+
 type Outcome = Result | Refused
 """One answer of ``apply``: a result, or the typed refusal as a value (not raised)."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from distqueue import commands as c
-from distqueue.conformance.agent import AnyCommand
+from distqueue.commands import AnyCommand
 from distqueue.errors import DistqueueError
 from distqueue.results import Outcome
 from distqueue_backends.json.backend import JsonBackend

@@ -155,4 +155,4 @@ class Commands:
         if not self._records:
             return self.put()
         record = self._random.choice(self._records)
-        return Load(queue=record.queue, record=record)
+        return Load.of(record)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from distqueue.commands import Claim, Command, Find, Load, Pause, Put, Stats
+from distqueue.commands import Claim, Command, Find, Load, LoadTask, Pause, Put, Stats
 from distqueue.errors import InvalidTask, Refused, TooLarge
 from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
 from distqueue.results import Counted, Found, Stored
@@ -261,14 +261,14 @@ def record(**fields: object) -> TaskRecord:
 )
 def test_a_record_that_no_store_exports_is_refused_alone(shm: Path, fields: dict[str, object]) -> None:
     with opened(shm / "Queue.json") as backend:
-        between_neighbours(backend, Load(queue=QUEUE, record=record(**fields)), Refused)
+        between_neighbours(backend, LoadTask(queue=QUEUE, record=record(**fields)), Refused)
     assert fsck(shm / "Queue.json").is_sound
 
 
 def test_a_loaded_payload_with_line_breaks_is_one_line_of_the_file(shm: Path) -> None:
     path = shm / "Queue.json"
     with opened(path) as backend:
-        backend.apply([Load(queue=QUEUE, record=record(data=msgspec.Raw(b'{\n"a": 1}')))])
+        backend.apply([Load.of(record(data=msgspec.Raw(b'{\n"a": 1}')))])
         state = state_of(backend)
     with opened(path) as backend:
         assert state_of(backend) == state

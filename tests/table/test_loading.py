@@ -23,7 +23,7 @@ def record(task_id: str, number: int, **fields: Any) -> TaskRecord:
 
 
 def loads(*records: TaskRecord | RememberedTask) -> list[Command]:
-    return [Load(queue=each.queue, record=each) for each in records]
+    return [Load.of(each) for each in records]
 
 
 def load(table: MemoryBackend, *records: TaskRecord | RememberedTask) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from distqueue import commands as c
 from distqueue.commands import Command
 from distqueue.limits import MAX_ID
-from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskRecord
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions
 from distqueue_backends.table.queue_table import QueueTable
 
 _BASE: Final = 256
@@ -51,7 +51,7 @@ def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:
             return _BASE + sum(_put_bytes(put) for put in command.then)
         case c.Retry() | c.Reject():
             return _BASE + _ESCAPED * len(command.error or "")
-        case c.Load(record=TaskRecord() as record):
+        case c.LoadTask(record=record):
             return 2 * _BASE + len(bytes(record.data)) + _ESCAPED * (len(record.error or "") + 20_000)
         case _:
             return 2 * _BASE

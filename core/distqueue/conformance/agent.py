@@ -11,45 +11,11 @@ from typing import Final
 
 import msgspec
 
-from distqueue import commands as c
-from distqueue import results as r
 from distqueue.broker import Broker
+from distqueue.commands import AnyCommand
 from distqueue.errors import DistqueueError, Refused
 from distqueue.opening import open_broker
-from distqueue.results import Outcome, Seen
-
-# A Load is left out: the two kinds of record that it may hold do not tell themselves apart in JSON.
-type AnyCommand = (
-    c.Put
-    | c.Claim
-    | c.Ack
-    | c.Retry
-    | c.Release
-    | c.Reject
-    | c.Extend
-    | c.Cancel
-    | c.Redrive
-    | c.Purge
-    | c.Pause
-    | c.Resume
-    | c.Find
-    | c.Browse
-    | c.Remembered
-    | c.Stats
-)
-
-type AnyResult = (
-    r.Stored
-    | r.Claimed
-    | r.Settled
-    | r.Removed
-    | r.Redriven
-    | r.Purged
-    | r.PauseSet
-    | r.Found
-    | r.Browsed
-    | r.Counted
-)
+from distqueue.results import AnyResult, Outcome, Seen
 
 
 class Apply(msgspec.Struct, frozen=True, tag="apply"):

@@ -15,9 +15,8 @@ from typing import IO, Self
 from distqueue import errors
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command
+from distqueue.commands import AnyCommand, Command
 from distqueue.conformance.agent import (
-    AnyCommand,
     Apply,
     Failure,
     Outcomes,

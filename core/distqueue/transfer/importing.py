@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from distqueue.broker import Broker
-from distqueue.commands import Load, Pause
+from distqueue.commands import Load, LoadRemembered, LoadTask, Pause
 from distqueue.errors import InvalidTask, Refused, StoreFull
 from distqueue.results import Loaded
 from distqueue.task import RememberedTask, TaskRecord
@@ -123,7 +123,7 @@ class _Import:
         self._partial = partial
         self._name = name
         self._most = min(BATCH, asker.capabilities.max_batch)
-        self._batch: list[tuple[int, Load | Pause]] = []
+        self._batch: list[tuple[int, LoadTask | LoadRemembered | Pause]] = []
         self._bytes = self._line = 0
         self._lines: Counter[type[Content]] = Counter()
         self._end: Counts | None = None
@@ -202,7 +202,7 @@ class _Import:
 
     def _gather(self, content: Content, size: int) -> None:
         if not isinstance(content, Counts) and self._is_wanted(content):
-            command = Pause(queue=content) if isinstance(content, str) else _load(content)
+            command = Pause(queue=content) if isinstance(content, str) else Load.of(content)
             self._batch.append((self._line, command))
             self._bytes += size
 
@@ -227,12 +227,8 @@ def _name_of(path: str) -> str:
     return "the standard input" if path == STANDARD else path
 
 
-def _load(record: TaskRecord | RememberedTask) -> Load:
-    return Load(queue=record.queue, record=record)
-
-
-def _kind(command: Load | Pause) -> type[Content]:
-    return type(command.record) if isinstance(command, Load) else str
+def _kind(command: LoadTask | LoadRemembered | Pause) -> type[Content]:
+    return str if isinstance(command, Pause) else type(command.record)
 
 
 def _truncated(name: str, outcome: str) -> Refused:

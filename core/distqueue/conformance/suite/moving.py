@@ -42,7 +42,7 @@ class Moving(Subject):
         """Load records into another store, which becomes that of the test; return the old one."""
         old = self.broker
         self.broker = self.open(self.fresh_url())
-        outcomes = self.broker.apply([Load(queue=each.queue, record=each) for each in records])
+        outcomes = self.broker.apply([Load.of(each) for each in records])
         assert [expect(outcome, Loaded).duplicate for outcome in outcomes] == [False] * len(records)
         return old
 
@@ -101,7 +101,7 @@ class Moving(Subject):
         records = self.export()
         self.move(records)
         before = self.export()
-        for outcome in self.broker.apply([Load(queue=each.queue, record=each) for each in records]):
+        for outcome in self.broker.apply([Load.of(each) for each in records]):
             assert expect(outcome, Loaded).duplicate
         assert self.export() == before
 
