@@ -93,6 +93,9 @@ class MemoryBackend(TableBackend):
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
+    def serve_at(self, address: str) -> bool:
+        return True  # it is in this process, and nobody else's
+
     @contextmanager
     def commit(self, commands: Sequence[Command]) -> Iterator[None]:
         with self._shared.changed:

@@ -15,6 +15,7 @@ from distqueue.errors import (
     AckTimeout,
     AlreadySettled,
     BatchRefused,
+    BrokerGone,
     CarriedAcrossFork,
     Closed,
     ConfigError,
@@ -33,6 +34,7 @@ from distqueue.errors import (
     StoreFailed,
     StoreFull,
     StoreMissing,
+    StoreServed,
     TaskGone,
     TaskNotFound,
     TooLarge,
@@ -48,6 +50,10 @@ from distqueue.task import TaskRecord, TaskState
 
 if TYPE_CHECKING:
     from distqueue.async_queue import AsyncQueue
+    from distqueue.broker.event import Event, EventOwner, EventType
+    from distqueue.consumer import Consumer, Task
+    from distqueue.manager import BrokerManager
+    from distqueue.publisher import Publisher, TaskIn
 
 __all__ = [
     "AckTimeout",
@@ -56,18 +62,25 @@ __all__ = [
     "AsyncQueue",
     "Backoff",
     "BatchRefused",
+    "BrokerGone",
+    "BrokerManager",
     "Capabilities",
     "CarriedAcrossFork",
     "Closed",
     "ConfigError",
+    "Consumer",
     "Delivery",
     "DistqueueError",
+    "Event",
+    "EventOwner",
+    "EventType",
     "GroupPriorityMismatch",
     "InvalidTask",
     "LeaseLost",
     "OutcomeUnknown",
     "PayloadMismatch",
     "PluginError",
+    "Publisher",
     "Queue",
     "Refused",
     "SettleRefused",
@@ -77,8 +90,11 @@ __all__ = [
     "StoreFailed",
     "StoreFull",
     "StoreMissing",
+    "StoreServed",
     "Stored",
+    "Task",
     "TaskGone",
+    "TaskIn",
     "TaskNotFound",
     "TaskRecord",
     "TaskState",
@@ -90,10 +106,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import ``AsyncQueue`` when it is asked for: asyncio is a third of what everything else costs."""
-    if name != "AsyncQueue":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from distqueue.async_queue import AsyncQueue
+_LATER = {
+    "AsyncQueue": "distqueue.async_queue",
+    "BrokerManager": "distqueue.manager",
+    "Consumer": "distqueue.consumer",
+    "Event": "distqueue.broker.event",
+    "EventOwner": "distqueue.broker.event",
+    "EventType": "distqueue.broker.event",
+    "Publisher": "distqueue.publisher",
+    "Task": "distqueue.consumer",
+    "TaskIn": "distqueue.publisher",
+}
+"""What is imported when it is asked for: asyncio is a third of what everything else costs."""
 
-    return AsyncQueue
+
+def __getattr__(name: str) -> object:
+    """Import a name of ``_LATER``."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

@@ -74,6 +74,14 @@ class Backend(Broker):
         """Examine the store at a URL, and mend it if ``repair`` is true; nobody else may change it."""
         raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
 
+    def serve_at(self, address: str) -> bool:
+        """Keep the store for this process, which serves it to others at a Unix socket.
+
+        Return whether nobody else can change it from now on. Who tries to open or use it directly gets
+        ``StoreServed`` with the address. By default nothing is kept, and others may use it too.
+        """
+        return False
+
     # --- What an author writes: required --------------------------------------------------------
 
     @abstractmethod

@@ -39,8 +39,15 @@ class Client[S: Session](ABC):
         Threads and the renewal of leases call the broker at the same time: a backend has to be
         wrapped in a :class:`~distqueue.groupcommit.GroupCommit`.
         """
+        return cls.opened_by(partial(_same, broker, os.getpid()), name, defaults)
+
+    @classmethod
+    def opened_by(
+        cls, open_broker: Callable[[], Broker], name: str = "default", defaults: Defaults | None = None
+    ) -> Self:
+        """Return a queue on the broker that ``open_broker`` returns, once it is needed, in each process."""
         client = cls.__new__(cls)
-        client._set_up(partial(_same, broker, os.getpid()), name, defaults or Defaults())
+        client._set_up(open_broker, name, defaults or Defaults())
         return client
 
     def __repr__(self) -> str:

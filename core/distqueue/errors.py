@@ -53,6 +53,18 @@ class StoreBusy(StoreError):
     """Another process kept the store locked for longer than ``lock_timeout``; nothing was stored."""
 
 
+class StoreServed(StoreBusy):
+    """A broker process keeps the store for itself; ``address`` is the Unix socket at which it serves it."""
+
+    def __init__(self, message: str, address: str = "") -> None:
+        super().__init__(message)
+        self.address = address
+
+
+class BrokerGone(StoreError):
+    """The broker process cannot be reached; nothing of the call was stored."""
+
+
 class StoreDamaged(StoreError):
     """The store holds bytes that are not what was written; ``distqueue fsck`` says where."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
 from distqueue.backend import Backend, Fsck
 from distqueue.broker import Broker
+from distqueue.broker.connection import Connection
+from distqueue.broker.door import Door
 from distqueue.config import named_observers
 from distqueue.errors import PluginError
 from distqueue.groupcommit import GroupCommit
@@ -17,6 +20,13 @@ from distqueue.observing import Observed
 from distqueue.options import convert_options
 from distqueue.plugins import BackendPlugin, Plugins, installed_plugins
 from distqueue.urls import StoreURL, parse_url
+
+BROKER_SCHEME: Final = "broker"
+"""The scheme of ``broker:///path.sock``: whatever store the broker process serves that listens there."""
+
+
+class NoOptions(msgspec.Struct, frozen=True):
+    """The options of a ``broker:`` URL: those of the store were given to its broker process."""
 
 
 class BackendClass(Protocol):
@@ -52,11 +62,23 @@ def open_broker(
     >>> broker = open_broker("json:///Queue.json", lock_timeout=5)       # doctest: +SKIP
     """
     place = url if isinstance(url, StoreURL) else parse_url(url)
+    if place.scheme == BROKER_SCHEME:
+        convert_options(NoOptions, {**place.query, **options}, owner="broker:")
+        return GroupCommit(Connection.to_socket(place.file_path()))
     plugins = plugins or installed_plugins()
     backend_class, given = _find_backend(place, plugins, options)
     plugins.load_observers(named_observers() or () if observers is None else observers)
-    broker = GroupCommit(backend_class.open(place, given, create=create))
+    broker = GroupCommit(Door(partial(backend_class.open, place, given, create=create)))
     return Observed(broker, plugins, place) if plugins.is_observed else broker
+
+
+def open_backend(url: StoreURL, **options: object) -> Backend:
+    """Open the store at a URL, made if it is not there, for one thread and without any layer around it.
+
+    Raises: as :func:`open_broker`, and ``StoreServed`` if a broker process has it.
+    """
+    backend_class, given = _find_backend(url, installed_plugins(), options)
+    return backend_class.open(url, given, create=True)
 
 
 def examine_store(url: str | StoreURL, *, repair: bool = False, **options: object) -> Fsck:

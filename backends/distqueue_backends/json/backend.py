@@ -49,7 +49,7 @@ from distqueue_backends.json.recovery import read_header, settle_tail
 from distqueue_backends.json.replay import Replay, collector_paused
 from distqueue_backends.json.size import carries_payload, most_bytes
 from distqueue_backends.table.backend import TableBackend
-from distqueue_backends.table.clock import SharedClock
+from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.queue_table import QueueTable
 
@@ -102,6 +102,7 @@ class JsonBackend(TableBackend):
         self._is_ahead = False
         self._has_failed = False
         try:
+            self._lock.check_served()
             self._directory.open()
             self._read_ahead()
             with self._lock:
@@ -117,6 +118,12 @@ class JsonBackend(TableBackend):
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
+
+    def serve_at(self, address: str) -> bool:
+        with self._lock:
+            self._lock.hold(address)
+        self.clock = OwnClock()
+        return True
 
     # --- A call -----------------------------------------------------------------------------------
 
@@ -381,6 +388,7 @@ class JsonBackend(TableBackend):
 
     def shut(self) -> None:
         self._bell.close()
+        self._lock.let_go()
         self.leave_to_parent()
 
     def leave_to_parent(self) -> None:

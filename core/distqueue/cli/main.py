@@ -11,7 +11,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from distqueue.cli import admin, check, consume, installed, publish, read, settle, transfer
+from distqueue.cli import admin, check, consume, installed, publish, read, serve, settle, transfer
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
 from distqueue.errors import DistqueueError
@@ -41,6 +41,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
     "Stores": {
         "export": transfer.export_verb,
         "import": transfer.import_verb,
+        "serve": serve.serve,
         "fsck": check.fsck,
         "backends": installed.backends,
         "config": installed.config,

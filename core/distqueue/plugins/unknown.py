@@ -11,7 +11,7 @@ from distqueue.plugins.discovery import Installed
 
 _BUILT_IN: Final = frozenset({"json", "memory"})
 _PLANNED: Final = frozenset(
-    {"broker", "nats", "postgres", "postgresql", "redis", "rediss", "sharded-json", "sqlite", "valkey"}
+    {"nats", "postgres", "postgresql", "redis", "rediss", "sharded-json", "sqlite", "valkey"}
 )
 
 

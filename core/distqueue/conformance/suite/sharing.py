@@ -115,21 +115,23 @@ class Sharing(Subject):
         lease = max(self.moment, 0.2)
         assert ids(self.claim_in(other, lease=lease)) == "a"
         other.child.kill()
-        self.take("b")
-        again = self.claim_soon()
-        assert (again.task_id, again.attempt, again.deliveries) == ("a", 2, 2)
+        # Where the death can be proved the lease ends at once, and the task is back at its place before b.
+        first, second = sorted((self.claim_soon(), self.claim_soon()), key=lambda lease: lease.task_id)
+        assert (first.task_id, first.attempt, first.deliveries) == ("a", 2, 2)
+        assert (second.task_id, second.attempt, second.deliveries) == ("b", 1, 1)
 
     @clause("CRASH-2", "what was acknowledged to a killed process is there", needs="shared_between_processes")
     def test_what_was_acknowledged_survives_a_kill(self) -> None:
         for number in range(5):
-            other = self.other_process()
-            put, claim = self.make(task_id=f"t{number}"), Claim(queue=self.queue, token="t")  # noqa: S106
+            other, queue = self.other_process(), f"q{number}"
+            put, claim = self.make(task_id="t", queue=queue), Claim(queue=queue, token="t")  # noqa: S106
             leases = expect(other.apply([put, claim])[1], Claimed).leases
             if number % 2:
-                other.apply([Ack(queue=self.queue, receipt=leases[0].receipt)])
+                other.apply([Ack(queue=queue, receipt=leases[0].receipt)])
             other.child.kill()
-        states = [self.state(f"t{number}") for number in range(5)]
-        assert states == [TaskState.LEASED, None, TaskState.LEASED, None, TaskState.LEASED]
+        out = (TaskState.LEASED, TaskState.READY)  # ready again where the death can be proved
+        for number in range(5):
+            assert self.state("t", f"q{number}") in ((None,) if number % 2 else out)
 
     @pytest.mark.parametrize("kind", [Ack, Retry, Release, Reject, Extend])
     @clause(

@@ -255,9 +255,9 @@ class Subject:
         assert record is not None, f"task {task_id} is gone"
         return record
 
-    def state(self, task_id: str) -> TaskState | None:
+    def state(self, task_id: str, queue: str | None = None) -> TaskState | None:
         """Return the state of a task, ``None`` if it is not in the store."""
-        record = self.find(task_id)
+        record = self.find(task_id, queue)
         return None if record is None else record.state
 
     def stats(self, queue: str | None = None) -> QueueStats:

@@ -1,0 +1,213 @@
+"""A broker in another process, as a :class:`~distqueue.broker.Broker`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Self
+
+import msgspec
+
+from distqueue.broker import Broker
+from distqueue.broker.channel import Broken, Channel
+from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Woken, encode, request
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Claim, Command
+from distqueue.errors import BrokerGone, Closed, InvalidTask, OutcomeUnknown
+from distqueue.limits import check_batch
+from distqueue.results import Claimed, Outcome, Seen
+
+GRACE: Final = 10.0
+"""How long a client waits for a broker process to come back, in seconds."""
+ANSWER_TIMEOUT: Final = 60.0
+"""How long a client waits for the answer to a call, in seconds."""
+_PAUSE: Final = 0.02
+_UNSAYABLE: Final = (UnicodeEncodeError, OverflowError, TypeError)
+"""What encoding raises for a lone surrogate, a number beyond 64 bits, and what is no JSON."""
+
+
+class Gone(Exception):
+    """The broker process is gone and did not come back, or (``clean``) said goodbye.
+
+    ``sent``: what was asked last may have been carried out.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Connection(Broker):
+    """Asks a broker process, and asks again if that dies meanwhile.
+
+    Asking twice is safe: a task has its id, a claim its token and a settlement its receipt, so the store
+    knows what it has seen. ``dial`` opens a channel; threads that ask at the same time have one each.
+    """
+
+    def __init__(
+        self, dial: Callable[[], Channel], grace: float = GRACE, first: Channel | None = None
+    ) -> None:
+        self._dial = dial
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._idle: list[Channel] = []
+        self._busy: set[Channel] = set()
+        self._is_closed = False
+        channel = first or self._first()
+        self._capabilities = channel.welcome.capabilities
+        self._idle.append(channel)
+
+    @classmethod
+    def to_socket(cls, path: str) -> Self:
+        """Connect to the broker process that listens at a path: what ``broker:///path.sock`` names.
+
+        Raises:
+            BrokerGone: nobody listens there.
+        """
+        return cls(partial(Channel.to_socket, path))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        check_batch(commands, self._capabilities)
+        try:
+            return self.attempt(commands, waits_after_goodbye=True)
+        except Gone as gone:
+            if gone.sent:
+                raise OutcomeUnknown(f"{gone}; publish again with the same task ids") from None
+            raise BrokerGone(f"{gone}; nothing was stored") from None
+
+    def attempt(self, commands: Sequence[Command], *, waits_after_goodbye: bool = False) -> list[Outcome]:
+        """Carry out commands, as :meth:`apply`.
+
+        Raises:
+            Gone: the broker process did not come back within the grace, or said goodbye.
+        """
+        sent, deadline = False, None
+        while True:
+            try:
+                return apply_again(self._apply, commands) if sent else self._apply(commands)
+            except Broken as broken:
+                if self._is_closed:
+                    raise Closed("the queue was closed") from None
+                sent = sent or broken.sent
+                if deadline is None:
+                    deadline = time.monotonic() + self._grace
+                if time.monotonic() >= deadline or (broken.clean and not waits_after_goodbye):
+                    raise Gone(str(broken), sent=sent) from None
+            time.sleep(_PAUSE)
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        try:
+            return self._ask(Wait(queue, seen, timeout), Woken, None).seen
+        except Broken:
+            if self._is_closed:
+                raise Closed("the queue was closed while waiting") from None
+            return Seen()  # look for yourself: the next claim finds out what became of the broker process
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+            busy = list(self._busy)
+        for channel in busy:
+            channel.interrupt()
+        for channel in idle:
+            channel.close()
+
+    def _first(self) -> Channel:
+        """Return the first channel, of a broker process that may be on its way back."""
+        deadline = time.monotonic() + self._grace
+        while True:
+            try:
+                return self._dial()
+            except FileNotFoundError as error:
+                raise BrokerGone(f"no broker process listens there: {error}") from error
+            except (OSError, Broken) as error:
+                if time.monotonic() >= deadline:
+                    raise BrokerGone(f"no broker process can be reached: {error}") from error
+            time.sleep(_PAUSE)
+
+    def _apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        try:
+            return self._ask(Apply.of(commands), Applied, ANSWER_TIMEOUT).rebuilt()
+        except _UNSAYABLE:
+            return self._apply_sayable(commands)
+
+    def _apply_sayable(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Refuse the commands that hold a text or a number that is none, and carry out the rest."""
+        refusals = [_refusal(command) for command in commands]
+        if not any(refusals):
+            raise InvalidTask("the commands cannot be written down; look at their names, headers and numbers")
+        rest = [command for command, refusal in zip(commands, refusals) if refusal is None]
+        outcomes = iter(self._apply(rest) if rest else ())
+        return [refusal or next(outcomes) for refusal in refusals]
+
+    def _ask[R: Applied | Woken](self, body: Apply | Wait, kind: type[R], timeout: float | None) -> R:
+        channel = self._take()
+        answer: Body | None = None
+        try:
+            answer = channel.ask(body, timeout)
+        finally:
+            self._give_back(channel, is_whole=answer is not None)
+        if isinstance(answer, Failed):
+            raise answer.failure.rebuilt()
+        if not isinstance(answer, kind):
+            raise Broken("the broker process answers what was not asked", sent=True)
+        return answer
+
+    def _take(self) -> Channel:
+        """Return a channel for one call: an idle one, or a new one."""
+        with self._lock:
+            if self._is_closed:
+                raise Closed("the queue was closed")
+            channel = self._idle.pop() if self._idle else None
+            if channel is not None:
+                self._busy.add(channel)
+                return channel
+        try:
+            channel = self._dial()
+        except OSError as error:
+            raise Broken(f"no broker process can be reached: {error}") from error
+        with self._lock:
+            self._busy.add(channel)
+        return channel
+
+    def _give_back(self, channel: Channel, *, is_whole: bool) -> None:
+        """Keep a channel for the next call. Where one is broken the idle ones are too."""
+        with self._lock:
+            self._busy.discard(channel)
+            if is_whole and not self._is_closed:
+                self._idle.append(channel)
+                return
+            idle, self._idle = self._idle, []
+        for each in (channel, *idle):
+            each.close()
+
+
+def _refusal(command: Command) -> InvalidTask | None:
+    try:
+        encode(request(0, Apply.of([command])))
+    except _UNSAYABLE as error:
+        return InvalidTask(f"a text or a number in the task is not allowed: {error}")
+    return None
+
+
+def apply_again(
+    apply: Callable[[Sequence[Command]], list[Outcome]], commands: Sequence[Command]
+) -> list[Outcome]:
+    """Carry out commands of which it is not known whether they were carried out before.
+
+    What an earlier claim has taken is handed out, instead of more.
+    """
+    again = [msgspec.structs.replace(each, again=True) for each in commands if isinstance(each, Claim)]
+    found = iter(apply(again) if again else ())
+    outcomes: list[Outcome | None] = [next(found) if isinstance(each, Claim) else None for each in commands]
+    taken = [isinstance(each, Claimed) and bool(each.leases) for each in outcomes]
+    rest = [command for command, is_taken in zip(commands, taken) if not is_taken]
+    answers = iter(apply(rest) if rest else ())
+    return [kept if is_taken and kept else next(answers) for kept, is_taken in zip(outcomes, taken)]

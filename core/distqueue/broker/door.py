@@ -1,0 +1,89 @@
+"""A store, used directly, or through the broker process that serves it: whichever it is now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from distqueue.broker import Broker
+from distqueue.broker.channel import Broken, Channel
+from distqueue.broker.connection import GRACE, Connection, Gone, apply_again
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Command
+from distqueue.errors import Closed, StoreServed
+from distqueue.results import Outcome, Seen
+
+_PAUSE: Final = 0.01
+
+
+class Door(Broker):
+    """Goes over to a broker process that takes the store, and back when that is gone for good.
+
+    ``open_directly`` opens the store, or raises ``StoreServed``, as the store itself does from the
+    moment on that a broker process has it. Receipts stay what they are: it is the same store.
+    """
+
+    def __init__(self, open_directly: Callable[[], Broker]) -> None:
+        self._open_directly = open_directly
+        self._switching = threading.Lock()
+        self._is_closed = False
+        self._inner = self._opened()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        inner = self._inner
+        try:
+            return inner.attempt(commands) if isinstance(inner, Connection) else inner.apply(commands)
+        except StoreServed as served:
+            self._switch(inner, served)
+        except Gone as gone:
+            self._switch(inner)
+            if gone.sent:
+                return apply_again(self.apply, commands)
+        return self.apply(commands)
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        inner = self._inner
+        try:
+            return inner.wait(queue, seen, timeout)
+        except Closed:
+            if self._is_closed:
+                raise
+            return Seen()  # the door was closed behind another way in: look for yourself
+
+    def close(self) -> None:
+        with self._switching:
+            self._is_closed = True
+            self._inner.close()
+
+    def _switch(self, old: Broker, served: StoreServed | None = None) -> None:
+        """Find another way into the store than ``old``, unless another thread has."""
+        with self._switching:
+            if self._is_closed:
+                raise Closed("the queue was closed")
+            if self._inner is old:
+                self._inner = self._opened(served)
+                old.close()
+
+    def _opened(self, served: StoreServed | None = None) -> Broker:
+        """Return the store, by whichever way there is."""
+        deadline = time.monotonic() + GRACE
+        while True:
+            if served is not None:
+                with suppress(OSError, Broken):
+                    dial = partial(Channel.to_socket, served.address)
+                    return Connection(dial, first=dial())
+                if time.monotonic() >= deadline:
+                    raise served
+                time.sleep(_PAUSE)
+            try:
+                return self._open_directly()
+            except StoreServed as now:
+                served = now

@@ -1,0 +1,330 @@
+"""The loop of a broker process: take in what all clients ask, commit it as one, answer, begin again.
+
+What arrives while a commit is being synced is the next commit, so groups form by themselves, and nobody
+waits behind a timer. One thread does everything: a hop to another costs as much as a commit saves.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from logging import getLogger
+from typing import Final
+
+from distqueue.broker import Broker
+from distqueue.broker.deaths import Consumer, watched
+from distqueue.broker.event import (
+    WIRE,
+    Applied,
+    Apply,
+    Event,
+    Failed,
+    Failure,
+    Wait,
+    Welcome,
+    Woken,
+    goodbye,
+    reply,
+)
+from distqueue.broker.link import Cut, Link
+from distqueue.broker.parked import Parked
+from distqueue.combine import apply_together, fitting, payload_bytes
+from distqueue.commands import Browse, Claim, Command, Find, Pause, Put, Remembered, Stats
+from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
+from distqueue.results import Claimed, Outcome
+
+MOST_LINKS: Final = 2000
+"""How many clients may be connected; one more is turned away."""
+MOST_PENDING: Final = 256 * 1024 * 1024
+"""How many bytes may have arrived and not be carried out, of all clients together."""
+_LAST_WORDS: Final = 5.0
+"""How long a broker process that ends tries to deliver its answers, in seconds."""
+_LOOK_EVERY: Final = 1.0
+_MUCH: Final = 1024 * 1024
+_GIVES_NO_WORK: Final = (Claim, Find, Browse, Remembered, Stats, Pause)
+
+_log: Final = getLogger("distqueue")
+
+
+class _Call:
+    """What one client asks: see :class:`~distqueue.combine.Call`."""
+
+    __slots__ = ("commands", "link", "number", "size")
+
+    def __init__(self, link: Link, number: int, commands: Sequence[Command]) -> None:
+        self.link = link
+        self.number = number
+        self.commands = commands
+        self.size = payload_bytes(commands)
+
+
+class Server:
+    """Serves a broker to the clients that connect to a listening socket, or are handed in by :meth:`add`.
+
+    ``looks_every`` (seconds) is for a store that others change too: how often it is asked whether there
+    is something for the clients that wait.
+    """
+
+    def __init__(
+        self, broker: Broker, listener: socket.socket | None = None, *, looks_every: float | None = None
+    ) -> None:
+        self._broker = broker
+        self._looks_every = looks_every
+        self._selector = selectors.DefaultSelector()
+        self._links: set[Link] = set()
+        self._consumers: dict[int, Consumer] = {}
+        self._calls: deque[_Call] = deque()
+        self._parked = Parked(broker)
+        self._work: Counter[str] = Counter()
+        self._is_stopping = False
+        self._look_at = time.monotonic()
+        self.failure: Exception | None = None
+        """What ended it, if it was not asked to end."""
+        self.handled = 0
+        """How many commands it has carried out."""
+        self._waker, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._waker, selectors.EVENT_READ, self._woken)
+        if listener is not None:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._links)
+
+    # --- For the process around it --------------------------------------------------------------------
+
+    def watch(self, file: socket.socket, ready: Callable[[], None]) -> None:
+        """Call ``ready`` in the loop when there is something to read."""
+        self._selector.register(file, selectors.EVENT_READ, ready)
+
+    def unwatch(self, file: socket.socket) -> None:
+        """Watch a file no more."""
+        self._selector.unregister(file)
+
+    def add(self, sock: socket.socket, pid: int | None = None) -> None:
+        """Serve a client, whose process is ``pid`` if that is not the one that the socket names."""
+        link = Link(sock, pid)
+        if len(self._links) >= MOST_LINKS or link.uid not in (os.getuid(), 0):
+            self._turn_away(link)
+            return
+        self._links.add(link)
+        self._selector.register(link, selectors.EVENT_READ, partial(self._serve, link))
+        if link.pid is not None and link.pid not in self._consumers:
+            self._watch_process(link.pid)
+        self._say(link, reply(0, Welcome(WIRE, os.getpid(), self._broker.capabilities)))
+
+    def stop(self) -> None:
+        """Let :meth:`run` finish what has arrived, and return. May be called from anywhere."""
+        self._is_stopping = True
+        with suppress(BlockingIOError):
+            os.write(self._wake, b"!")
+
+    def run(self, each_turn: Callable[[], None] | None = None) -> None:
+        """Serve until :meth:`stop` is called or the store fails; see :attr:`failure`."""
+        try:
+            while not self._is_stopping:
+                self.turn(self._patience())
+                if each_turn is not None:
+                    each_turn()
+            self._carry_out()
+        finally:
+            self._end()
+
+    def turn(self, timeout: float) -> None:
+        """Take in what has arrived, at the latest after ``timeout`` seconds, and do all there is to do."""
+        for key, _ in self._selector.select(timeout):
+            key.data()
+        self._carry_out()
+        self._let_go()
+        self._check_patience()
+
+    # --- Taking in ------------------------------------------------------------------------------------
+
+    def _patience(self) -> float:
+        end = self._parked.next_end()
+        longest = self._looks_every if self._looks_every is not None and end is not None else _LOOK_EVERY
+        return longest if end is None else max(0.0, min(longest, end - time.monotonic()))
+
+    def _woken(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._waker, 4096)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            self.add(listener.accept()[0])
+
+    def _serve(self, link: Link) -> None:
+        try:
+            for event in link.receive():
+                self._take(link, event)
+            if link.pending > _MUCH and sum(each.pending for each in self._links) > MOST_PENDING:
+                raise Cut("too much is pending, and most of it is its own; send smaller batches")
+        except Cut as cut:
+            self._drop(link, cut)
+
+    def _take(self, link: Link, event: Event) -> None:
+        match event.body:
+            case Apply() as asked:
+                self._calls.append(_Call(link, event.id, asked.rebuilt()))
+            case Wait() as wait:
+                self._park(link, event.id, wait)
+            case _:
+                raise Cut("it speaks as only a broker process may")
+
+    def _park(self, link: Link, number: int, wait: Wait) -> None:
+        if (news := self._parked.add(link, number, wait)) is not None:
+            self._say(link, reply(number, Woken(news)))
+
+    def _turn_away(self, link: Link) -> None:
+        is_ours = link.uid in (os.getuid(), 0)
+        why = f"it has {len(self._links)} clients" if is_ours else f"user {link.uid} is not its own"
+        _log.warning("a client (pid %s) was turned away: %s", link.pid, why)
+        with suppress(Cut):
+            failure = Failure(
+                "StoreBusy", f"the broker process (pid {os.getpid()}) took no more clients: {why}"
+            )
+            link.send(reply(0, Failed(failure)))
+        link.close()
+
+    # --- Carrying out ---------------------------------------------------------------------------------
+
+    def _carry_out(self) -> None:
+        """Carry out what has arrived, as few commits as it fits into."""
+        while self._calls and self.failure is None:
+            calls = fitting(self._calls, self._broker.capabilities.max_batch)
+            for _ in calls:
+                self._calls.popleft()
+            answers = apply_together(self._broker.apply, [call.commands for call in calls])
+            for call, answer in zip(calls, answers):
+                self._answer(call, answer)
+
+    def _answer(self, call: _Call, answer: list[Outcome] | Exception) -> None:
+        if isinstance(answer, Exception):
+            if isinstance(answer, OutcomeUnknown | StoreFailed | Closed):
+                self.failure = answer
+                self._is_stopping = True
+            self._say(call.link, reply(call.number, Failed(Failure.of(answer))))
+            return
+        self.handled += len(answer)
+        if (consumer := self._consumers.get(call.link.pid or 0)) is not None:
+            consumer.note(call.commands, answer)
+        self._say(call.link, reply(call.number, Applied.of(answer)))
+        for command, outcome in zip(call.commands, answer):
+            if isinstance(command, Put) or not isinstance(command, _GIVES_NO_WORK):
+                self._work[command.queue] += 1
+            elif isinstance(outcome, Claimed) and outcome.leases:
+                self._work[command.queue] += 1  # where one task was, there may be more
+
+    # --- Waiting clients ------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Wake those for whom there may be something now."""
+        if not len(self._parked):
+            self._work.clear()
+            return
+        if self._looks_every is not None:
+            self._work.update(self._parked.queues)
+        woken = [one for queue, count in self._work.items() for one in self._parked.woken(queue, count)]
+        self._work.clear()
+        for waiting, seen in (*woken, *self._parked.over()):
+            self._say(waiting.link, reply(waiting.number, Woken(seen)))
+
+    def _check_patience(self) -> None:
+        if (now := time.monotonic()) < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY
+        for link in list(self._links):
+            try:
+                link.check_patience()
+            except Cut as cut:
+                self._drop(link, cut)
+
+    # --- Clients that go ------------------------------------------------------------------------------
+
+    def _watch_process(self, pid: int) -> None:
+        if (consumer := watched(pid)) is not None:
+            self._consumers[pid] = consumer
+            self._selector.register(consumer, selectors.EVENT_READ, partial(self._bury, consumer))
+
+    def _bury(self, consumer: Consumer) -> None:
+        """A client's process died: end its leases."""
+        if self._consumers.get(consumer.pid) is not consumer:
+            return  # its link was dropped in this very turn, and nothing is left to be done
+        self._selector.unregister(consumer)
+        del self._consumers[consumer.pid]
+        self._carry_out()  # what it asked for with its last breath
+        will = consumer.last_will()
+        consumer.close()
+        for start in range(0, len(will), self._broker.capabilities.max_batch):
+            part = will[start : start + self._broker.capabilities.max_batch]
+            apply_together(self._broker.apply, [part])
+        for command in will:
+            self._work[command.queue] += 1
+
+    def _drop(self, link: Link, why: Cut) -> None:
+        if link not in self._links:
+            return
+        _log.info("client (pid %s): %s", link.pid, why)
+        self._links.discard(link)
+        self._selector.unregister(link)
+        for queue in self._parked.forget(link):
+            self._work[queue] += 1
+        link.close()
+        self._forget_process(link.pid)
+
+    def _forget_process(self, pid: int | None) -> None:
+        """Watch a process no more that has nothing here; one that holds leases may come again."""
+        consumer = self._consumers.get(pid or 0)
+        if consumer is None or consumer.holds_leases or any(link.pid == pid for link in self._links):
+            return
+        self._selector.unregister(consumer)
+        del self._consumers[consumer.pid]
+        consumer.close()
+
+    # --- Speaking -------------------------------------------------------------------------------------
+
+    def _say(self, link: Link, event: Event) -> None:
+        if link not in self._links:
+            return
+        try:
+            link.send(event)
+        except Cut as cut:
+            self._drop(link, cut)
+            return
+        if link.has_unsent:  # until it has taken its answers, nothing more is read from it
+            self._selector.modify(link, selectors.EVENT_WRITE, partial(self._flush, link))
+
+    def _flush(self, link: Link) -> None:
+        try:
+            link.flush()
+        except Cut as cut:
+            self._drop(link, cut)
+            return
+        if not link.has_unsent:
+            self._selector.modify(link, selectors.EVENT_READ, partial(self._serve, link))
+
+    def _end(self) -> None:
+        """Deliver the last answers, say goodbye if this is one, and free everything."""
+        if self.failure is None:
+            for link in list(self._links):
+                self._say(link, goodbye())
+        deadline = time.monotonic() + _LAST_WORDS
+        while (slow := [link for link in self._links if link.has_unsent]) and time.monotonic() < deadline:
+            self._selector.select(0.05)
+            for link in slow:
+                self._flush(link)
+        for link in self._links:
+            link.close()
+        for consumer in self._consumers.values():
+            consumer.close()
+        self._selector.close()
+        os.close(self._waker)
+        os.close(self._wake)

@@ -1,0 +1,18 @@
+from distqueue.conformance import BackendConformance
+from distqueue.conformance.served import ThroughAPipe, ThroughASocket
+
+
+class TestJsonThroughAPipe(ThroughAPipe, BackendConformance):
+    url = "json:///{tmp}/Queue.json"
+
+
+class TestJsonThroughASocket(ThroughASocket, BackendConformance):
+    url = "json:///{tmp}/Queue.json"
+
+
+class TestMemoryThroughAPipe(ThroughAPipe, BackendConformance):
+    url = "memory://{name}"
+
+
+class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
+    url = "memory://{name}"
