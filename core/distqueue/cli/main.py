@@ -11,12 +11,15 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from distqueue.cli import admin, check, consume, installed, publish, read, serve, settle, transfer
+from distqueue.cli import admin, check, consume, demo, installed, publish, read, serve, settle, transfer
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
 from distqueue.errors import DistqueueError
 
 VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+    "Begin": {
+        "demo": demo.demo,
+    },
     "Publish and consume": {
         "put": publish.put,
         "get": consume.get,

@@ -162,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             lease=options.lease,
             gap=options.gap,
+            broker=options.broker,
         )
         report = run(plan, _load(options.after_kill))
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
@@ -194,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
         default=10.0,
         help="seconds; longer than any stall, so that only kills explain a redelivery",
     )
+    line.add_argument("--broker", action="store_true", help="serve it from a broker process, killed too")
     line.add_argument("--gap", type=float, default=0.1, help="mean seconds between kills")
     line.add_argument("--histories", help="an empty directory to keep the histories in")
     line.add_argument("--after-kill", metavar="MODULE:FUNCTION", help="called with the URL after each kill")

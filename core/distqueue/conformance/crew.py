@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ import msgspec
 from distqueue.conformance import consumer, publisher
 from distqueue.conformance.history import Fault, Recorder, now
 from distqueue.conformance.processes import Child
+from distqueue.supervisor import Supervisor
+from distqueue.urls import parse_url
 
 PATIENCE: Final = 60.0
 """How long a process may take to begin its work or to end, in seconds."""
@@ -29,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign. ``lease`` is in seconds; ``gap`` is the mean time between kills, in seconds.
 
     ``directory`` takes the histories. With ``tasks`` each publisher ends after as many; without, when
-    the kills are done.
+    the kills are done. With ``broker`` a broker process serves the store, and is killed too.
     """
 
     url: str
@@ -42,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     gap: float = 0.1
     tasks: int | None = None
     queue: str = "campaign"
+    broker: bool = False
 
 
 @dataclass(slots=True)
@@ -73,9 +78,13 @@ class Crew:
     chance: random.Random
     members: list[Member] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
+    supervisor: Supervisor | None = None
 
     def kill_one(self) -> None:
         """Kill a random process that is at work, at a random moment."""
+        if self.supervisor is not None and self.chance.randrange(len(self.members) + 1) == 0:
+            self._kill_broker(self.supervisor)
+            return
         member = self.chance.choice(self.members)
         wait_until(member.begun, f"{member.name} to begin its work")
         time.sleep(self.chance.expovariate(1 / self.plan.gap))
@@ -83,6 +92,20 @@ class Crew:
         self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim=member.name)])
         member.child.kill()
         self.killed[member.role] += 1
+
+    def _kill_broker(self, supervisor: Supervisor) -> None:
+        """Kill the broker process, and wait until it has been started again."""
+        for member in self.members:
+            wait_until(member.begun, f"{member.name} to begin its work")
+        time.sleep(self.chance.expovariate(1 / self.plan.gap))
+        self.check_alive("publisher", "consumer")
+        pid, restarts = supervisor.pid, supervisor.restarts
+        if pid is None:
+            raise CrewFailed("the broker process ended by itself")
+        self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim="broker")])
+        os.kill(pid, signal.SIGKILL)
+        self.killed["broker"] += 1
+        wait_until(lambda: supervisor.restarts > restarts, "the broker process to be started again")
 
     def replace_the_dead(self) -> None:
         """Start a successor for each process that was killed."""
@@ -152,6 +175,10 @@ def crew_at_work(plan: Plan) -> Iterator[Crew]:
         faults = Recorder(Path(plan.directory) / "campaign.jsonl", "campaign")
         stack.callback(faults.close)
         crew = Crew(plan, faults, random.Random(plan.seed))  # noqa: S311 - victims and moments
+        if plan.broker:
+            crew.supervisor = Supervisor(parse_url(plan.url), {})
+            crew.supervisor.start()
+            stack.callback(crew.supervisor.stop)
         stack.callback(crew.close)
         for number in range(plan.publishers):
             crew.members.append(crew.start("publisher", number))

@@ -1,0 +1,1 @@
+"""The demo: real processes on a real store, some of them killed, and nothing lost."""
