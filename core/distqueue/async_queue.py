@@ -224,7 +224,15 @@ class AsyncQueue(Client[_AsyncSession]):
 
     async def dead(self, n: int = 100) -> list[TaskRecord]:
         """As :meth:`Queue.dead <distqueue.queue.Queue.dead>`."""
-        return (await self._ask(Browse(queue=self.name, states=(TaskState.DEAD,), limit=n), Browsed)).tasks
+        tasks: list[TaskRecord] = []
+        after: int | None = None
+        while True:  # a page of large tasks may hold fewer than were asked for
+            page = Browse(queue=self.name, states=(TaskState.DEAD,), limit=n - len(tasks), after=after)
+            browsed = await self._ask(page, Browsed)
+            tasks += browsed.tasks
+            after = browsed.next
+            if after is None or len(tasks) >= n:
+                return tasks
 
     async def redrive(self, task_id: str | None = None, error: str | None = None) -> Redriven:
         """As :meth:`Queue.redrive <distqueue.queue.Queue.redrive>`."""

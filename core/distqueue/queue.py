@@ -207,7 +207,15 @@ class Queue(Client[Session]):
 
     def dead(self, n: int = 100) -> list[TaskRecord]:
         """Return up to ``n`` tasks that are out of attempts or were rejected, the oldest first."""
-        return self._ask(Browse(queue=self.name, states=(TaskState.DEAD,), limit=n), Browsed).tasks
+        tasks: list[TaskRecord] = []
+        after: int | None = None
+        while True:  # a page of large tasks may hold fewer than were asked for
+            page = Browse(queue=self.name, states=(TaskState.DEAD,), limit=n - len(tasks), after=after)
+            browsed = self._ask(page, Browsed)
+            tasks += browsed.tasks
+            after = browsed.next
+            if after is None or len(tasks) >= n:
+                return tasks
 
     def redrive(self, task_id: str | None = None, error: str | None = None) -> Redriven:
         """Make dead tasks ready again, with all their attempts: one, or those whose error contains a text.

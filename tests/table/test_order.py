@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from distqueue.commands import Browse, Cancel, Extend, Pause, Redrive, Reject, Resume, Retry
+from distqueue import Queue
+from distqueue.commands import Browse, Cancel, Claim, Extend, Pause, Put, Redrive, Reject, Resume, Retry
+from distqueue.limits import MAX_BATCH_BYTES
+from distqueue.payload import encode
 from distqueue.results import Browsed, Claimed, Seen
 from distqueue_backends.memory import MemoryBackend
 from tests.json.support import HandClock, ack, claim, claimed, expect, ids, put, ready_ids, release, stored
@@ -144,3 +147,26 @@ def test_pages_hold_while_the_queue_is_in_use(table: MemoryBackend) -> None:
     table.apply([ack(lease), put("new"), Cancel(queue="q", task_id="12")])
     rest = expect(table.apply([Browse(queue="q", limit=100, after=first.next)])[0], Browsed)
     assert [task.task_id for task in rest.tasks] == [*map(str, range(5, 12)), *map(str, range(13, 20)), "new"]
+
+
+def test_what_is_handed_out_at_once_is_bounded_in_bytes() -> None:
+    backend = MemoryBackend()
+    for start in range(0, 80, 20):
+        backend.apply([Put.make("q", f"t{n}", encode("x" * 1_000_000)) for n in range(start, start + 20)])
+    (claimed,) = backend.apply([Claim(queue="q", token="a", count=80)])  # noqa: S106
+    (rest,) = backend.apply([Claim(queue="q", token="b", count=80)])  # noqa: S106
+    assert isinstance(claimed, Claimed)
+    assert isinstance(rest, Claimed)
+    assert [lease.task_id for lease in (*claimed.leases, *rest.leases)] == [f"t{n}" for n in range(80)]
+    assert MAX_BATCH_BYTES <= sum(len(lease.data) for lease in claimed.leases) < MAX_BATCH_BYTES + 2_000_000
+
+
+def test_a_page_is_bounded_in_bytes_and_goes_on() -> None:
+    backend = MemoryBackend()
+    for start in range(0, 80, 20):
+        backend.apply([Put.make("q", f"t{n}", encode("x" * 1_000_000)) for n in range(start, start + 20)])
+    with Queue.over(backend, "q") as queue:
+        leases = queue.get_many(80) + queue.get_many(80)
+        for delivery in leases:
+            delivery.reject()
+        assert [task.task_id for task in queue.dead(80)] == [f"t{n}" for n in range(80)]

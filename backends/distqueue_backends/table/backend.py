@@ -8,6 +8,7 @@ from itertools import count, islice
 from distqueue.backend import Backend
 from distqueue.commands import Ack, Put
 from distqueue.errors import PayloadMismatch, Refused, TaskNotFound
+from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.payload import checksum
 from distqueue.results import (
     Browsed,
@@ -199,7 +200,7 @@ class TableBackend(Backend):
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
         table = self.table(queue)
         self._place_due(table)
-        entries = [] if table.paused else table.take_next(count)
+        entries = [] if table.paused else table.take_next(count, MAX_BATCH_BYTES)
         if not entries:
             wake_at = None if table.paused else table.wake_at()
             return Claimed(leases=[], seen=Seen(self.version_of(table), wake_at))

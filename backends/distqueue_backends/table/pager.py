@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Container
 
+from distqueue.limits import MAX_BATCH_BYTES
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.queue_table import QueueTable
+from distqueue_backends.table.where import payload_size
 
 
 class Pager:
@@ -20,17 +22,22 @@ class Pager:
     def page(
         self, table: QueueTable, states: Container[int], limit: int, after: int | None
     ) -> tuple[list[Entry], int | None]:
-        """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from."""
+        """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from.
+
+        Fewer if their payloads get too large together.
+        """
         if after is None or table is not self._table or self._has_more(table):
             self._sort(table)
         page: list[Entry] = []
+        size = 0
         for index in range(bisect_right(self._numbers, after or 0), len(self._numbers)):
             entry = self._entries[index]
             if entry.number != self._numbers[index] or table.tasks.get(entry.task_id) is not entry:
                 continue
             if entry.state in states:
                 page.append(entry)
-                if len(page) == limit:
+                size += payload_size(entry.where)
+                if len(page) == limit or size >= MAX_BATCH_BYTES:
                     return page, entry.number
         self._table = None
         self._numbers, self._entries = [], []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
 
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import (
@@ -24,6 +25,7 @@ from distqueue_backends.table.group import Group
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.remembered import Gone, Remembered
 from distqueue_backends.table.size import size_of, text_size
+from distqueue_backends.table.where import payload_size
 
 
 class Agenda:
@@ -105,15 +107,20 @@ class QueueTable:
 
     # --- Who is next ------------------------------------------------------------------------------
 
-    def take_next(self, most: int) -> list[Entry]:
-        """Take the first tasks out of the lines, the highest priority first."""
+    def take_next(self, most: int, most_bytes: float = inf) -> list[Entry]:
+        """Take the first tasks out of the lines, the highest priority first.
+
+        No more once their payloads have ``most_bytes`` together.
+        """
         taken: list[Entry] = []
+        size = 0
         for priority in sorted(self._lines, reverse=True):
             line = self._lines[priority]
-            while len(taken) < most and (entry := line.pop()) is not None:
+            while len(taken) < most and size < most_bytes and (entry := line.pop()) is not None:
                 if entry.options.group is None or self._is_head(entry):
                     taken.append(entry)
-            if len(taken) == most:
+                    size += payload_size(entry.where)
+            if len(taken) == most or size >= most_bytes:
                 break
         return taken
 

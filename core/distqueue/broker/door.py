@@ -24,11 +24,13 @@ class Door(Broker):
     """Goes over to a broker process that takes the store, and back when that is gone for good.
 
     ``open_directly`` opens the store, or raises ``StoreServed``, as the store itself does from the
-    moment on that a broker process has it. Receipts stay what they are: it is the same store.
+    moment on that a broker process has it. ``grace`` is how long one that died is waited for, in seconds.
+    Receipts stay what they are: it is the same store.
     """
 
-    def __init__(self, open_directly: Callable[[], Broker]) -> None:
+    def __init__(self, open_directly: Callable[[], Broker], grace: float = GRACE) -> None:
         self._open_directly = open_directly
+        self._grace = grace
         self._switching = threading.Lock()
         self._is_closed = False
         self._inner = self._opened()
@@ -74,12 +76,12 @@ class Door(Broker):
 
     def _opened(self, served: StoreServed | None = None) -> Broker:
         """Return the store, by whichever way there is."""
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         while True:
             if served is not None:
                 with suppress(OSError, Broken):
                     dial = partial(Channel.to_socket, served.address)
-                    return Connection(dial, first=dial())
+                    return Connection(dial, self._grace, first=dial())
                 if time.monotonic() >= deadline:
                     raise served
                 time.sleep(_PAUSE)

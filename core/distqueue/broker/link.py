@@ -34,6 +34,7 @@ class Link:
         self._frames = Frames()
         self._unsent: deque[memoryview] = deque()
         self._stuck_since: float | None = None
+        self._owed: int | None = None
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
@@ -68,8 +69,12 @@ class Link:
             events = [decode(frame) for frame in self._frames.whole()]
         except ValueError as error:
             raise Cut(f"it speaks nonsense: {error}") from None
-        if any(event.type in (EventType.REPLY, EventType.SHUTDOWN) for event in events):
-            raise Cut("it speaks as only a broker process may")
+        for event in events:
+            if event.type in (EventType.REPLY, EventType.SHUTDOWN):
+                raise Cut("it speaks as only a broker process may")
+            if self._owed is not None:  # or its answers could fill all memory
+                raise Cut("it asks again before it was answered")
+            self._owed = event.id
         return events
 
     def send(self, event: Event) -> None:
@@ -78,6 +83,7 @@ class Link:
         Raises:
             Cut: the client is gone.
         """
+        self._owed = None
         self._unsent.append(memoryview(framed(encode(event))))
         self.flush()
 

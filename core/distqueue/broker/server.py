@@ -188,9 +188,7 @@ class Server:
         why = f"it has {len(self._links)} clients" if is_ours else f"user {link.uid} is not its own"
         _log.warning("a client (pid %s) was turned away: %s", link.pid, why)
         with suppress(Cut):
-            failure = Failure(
-                "StoreBusy", f"the broker process (pid {os.getpid()}) took no more clients: {why}"
-            )
+            failure = Failure("StoreBusy", f"the broker process turned this client away: {why}")
             link.send(reply(0, Failed(failure)))
         link.close()
 

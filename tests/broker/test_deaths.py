@@ -1,0 +1,84 @@
+"""Consumers that die, and consumers that leave: when a lease ends, and what that costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from distqueue import Queue
+from distqueue.commands import Claim
+from distqueue.conformance.processes import OtherProcess
+from distqueue.results import Claimed
+from distqueue.supervisor import Supervisor
+
+type Serve = Callable[..., Supervisor]
+
+LONG = 3600.0
+
+
+def claimed_by(other: OtherProcess) -> Claimed:
+    """Let another process claim one task for an hour."""
+    (outcome,) = other.apply([Claim(queue="default", token="t", lease=LONG)])  # noqa: S106
+    assert isinstance(outcome, Claimed)
+    return outcome
+
+
+def test_a_task_that_kills_its_workers_is_dead_after_its_attempts(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        queue.put("poison", task_id="poison", max_attempts=3)
+        for attempt in range(1, 4):
+            with OtherProcess(url, queue.capabilities()) as worker:
+                wait_for_a_task(queue)
+                (lease,) = claimed_by(worker).leases
+                assert (lease.attempt, lease.deliveries) == (attempt, attempt)
+                worker.child.kill()
+        deadline = time.monotonic() + 20
+        while not queue.stats().dead:
+            assert time.monotonic() < deadline
+        (dead,) = queue.dead()
+        assert (dead.task_id, dead.deliveries) == ("poison", 3)
+        assert "lease ran out" in (dead.error or "")
+
+
+def test_a_consumer_that_leaves_uses_up_no_attempt(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        queue.put("x")
+        with Queue(url) as leaving:
+            delivery = leaving.get(timeout=0)
+            assert delivery is not None
+            delivery.release()
+        again = queue.get(timeout=0)
+        assert again is not None
+        assert (again.attempt, again.deliveries) == (1, 2)
+
+
+def test_a_lease_is_not_ended_by_a_broken_connection(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        queue.put("x")
+        with Queue(url) as other:
+            held = other.get(timeout=0, lease=LONG)
+            assert held is not None
+        # the process lives, so its lease does too
+        assert queue.get(timeout=0.3) is None
+        assert queue.stats().leased == 1
+
+
+def test_a_death_wakes_whoever_waits(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        queue.put("x")
+        with OtherProcess(url, queue.capabilities()) as worker:
+            assert claimed_by(worker).leases
+            worker.child.kill()
+        delivery = queue.get(timeout=20)
+        assert delivery is not None
+        assert delivery.attempt == 2
+
+
+def wait_for_a_task(queue: Queue) -> None:
+    deadline = time.monotonic() + 20
+    while not queue.stats().ready:
+        assert time.monotonic() < deadline
