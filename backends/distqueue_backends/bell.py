@@ -132,6 +132,7 @@ class Bell:
         self._ear: Ear | None = None
         self._rings = 0
         self._listening = False
+        self._listener = self._closer = 0
         self._closed = False
         self._changed = threading.Condition()
 
@@ -164,15 +165,14 @@ class Bell:
         with self._changed:
             if self._closed:
                 return
-            self._closed = True
+            self._closed, self._closer = True, threading.get_ident()
             if self._ear is not None:
                 self._ear.wake()
             self._changed.notify_all()
-            while self._listening:
+            while self._listening and self._listener != threading.get_ident():
                 self._changed.wait()
-            if self._ear is not None:
-                self._ear.close()
-            os.close(self._fd)
+            if not self._listening:  # else this is a signal handler of the thread that listens
+                self._free()
 
     def _count(self) -> int:
         if self._ear is None and not self._closed:
@@ -189,7 +189,7 @@ class Bell:
         ear = self._ear
         if ear is None:
             return
-        self._listening = True
+        self._listening, self._listener = True, threading.get_ident()
         self._changed.release()
         try:
             ear.listen(timeout)
@@ -197,3 +197,11 @@ class Bell:
             self._changed.acquire()
             self._listening = False
             self._changed.notify_all()
+            if self._closed and self._fd >= 0 and self._listener == self._closer:
+                self._free()
+
+    def _free(self) -> None:
+        if self._ear is not None:
+            self._ear.close()
+        os.close(self._fd)
+        self._fd = -1

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from distqueue.consumer import Consumer, Task
     from distqueue.manager import BrokerManager
     from distqueue.publisher import Publisher, TaskIn
+    from distqueue.request import PutOptions
 
 __all__ = [
     "AckTimeout",
@@ -81,6 +82,7 @@ __all__ = [
     "PayloadMismatch",
     "PluginError",
     "Publisher",
+    "PutOptions",
     "Queue",
     "Refused",
     "SettleRefused",
@@ -114,6 +116,7 @@ _LATER = {
     "EventOwner": "distqueue.broker.event",
     "EventType": "distqueue.broker.event",
     "Publisher": "distqueue.publisher",
+    "PutOptions": "distqueue.request",
     "Task": "distqueue.consumer",
     "TaskIn": "distqueue.publisher",
 }
@@ -121,7 +124,11 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a name of ``_LATER``."""
+    """Import a name of ``_LATER``, or look up ``__version__``."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("distqueue")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -12,9 +12,10 @@ from itertools import groupby
 from logging import getLogger
 
 from distqueue.broker import Broker
-from distqueue.combine import Answer, apply_together, fitting, own_instance, payload_bytes
+from distqueue.combine import Answer, apply_together, fitting, own_instance
 from distqueue.commands import Command, Release
 from distqueue.errors import Closed
+from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
 
 type Outcomes = asyncio.Future[list[Outcome]]
@@ -79,7 +80,10 @@ class AsyncCommit:
     def _run(self) -> None:
         while self._goes_on():
             for loop, answered in groupby(self._carry_out(), lambda pair: pair[0].loop):
-                self._hand_over(loop, list(answered))
+                try:
+                    self._hand_over(loop, list(answered))
+                except Exception as error:  # noqa: BLE001 - others wait for this thread
+                    _logger.warning("what was claimed stays leased until its lease ends: %s", error)
 
     def _goes_on(self) -> bool:
         with self._lock:

@@ -181,6 +181,7 @@ class AsyncQueue(Client[_AsyncSession]):
                     return [AsyncDelivery(session, one, claim.lease, began, submit) for one in claimed.leases]
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
+                    waiter.wake_one()  # the hint that woke this one is for those who still wait
                     return []
                 await waiter.sleep(claimed.seen, left)
         except BaseException:

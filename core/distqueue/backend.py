@@ -22,7 +22,7 @@ from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
-from distqueue.limits import check_batch, check_command, check_put, check_queue_name, cut_error
+from distqueue.limits import check_batch, check_command, check_put, check_queue_name, check_types, cut_error
 from distqueue.payload import Payload
 from distqueue.payload import check as check_payload
 from distqueue.results import (
@@ -234,6 +234,7 @@ class Backend(Broker):
 
     def _checked_ack(self, ack: Ack) -> Ack:
         check_queue_name(ack.queue)
+        check_types(ack)
         if not ack.then:
             return ack
         return msgspec.structs.replace(ack, then=tuple([self._checked_put(put) for put in ack.then]))

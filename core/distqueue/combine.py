@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from distqueue.commands import Ack, Command, Put
+from distqueue.commands import Command
 from distqueue.errors import OutcomeUnknown
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import Outcome
@@ -20,17 +20,6 @@ class Call(Protocol):
 
     commands: Sequence[Command]
     size: int
-
-
-def payload_bytes(commands: Sequence[Command]) -> int:
-    """Return how many payload bytes commands hold, follow-up tasks included."""
-    size = 0
-    for command in commands:
-        if type(command) is Put:
-            size += len(command.data)
-        elif type(command) is Ack:
-            size += sum(len(put.data) for put in command.then)
-    return size
 
 
 def fitting[C: Call](calls: Iterable[C], max_batch: int, max_bytes: int = MAX_BATCH_BYTES) -> list[C]:

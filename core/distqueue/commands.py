@@ -6,7 +6,7 @@ recorded history. Times are seconds since the Unix epoch, durations seconds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -231,3 +231,6 @@ type AnyCommand = (
     | Stats
 )
 """Every command there is: what a decoder has to know."""
+
+READS: Final = (Find, Browse, Remembered, Stats)
+"""The commands that change nothing."""

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from distqueue.commands import Ack, Command, Extend, Put, Reject, Release, Retry, Settle
-from distqueue.errors import DistqueueError, Refused, SettleRefused
+from distqueue.errors import DistqueueError, InvalidTask, LeaseLost, Refused, SettleRefused, TaskGone
 from distqueue.outcomes import expect
 from distqueue.payload import decode
 from distqueue.results import Lease, Outcome, Settled
@@ -104,7 +104,11 @@ class _Handed:
     # --- Which command settles it ---------------------------------------------------------------
 
     def _ack(self, then: Iterable[Put]) -> Ack:
-        return Ack(queue=self._session.queue, receipt=self.receipt, then=tuple(then))
+        puts = tuple(then)
+        for put in puts:
+            if not isinstance(put, Put):
+                raise InvalidTask(f"a follow-up task is {put!r:.80}; make it with queue.task(…)")
+        return Ack(queue=self._session.queue, receipt=self.receipt, then=puts)
 
     def _retry(self, delay: Duration | None, error: str | None) -> Retry:
         return Retry(
@@ -159,6 +163,7 @@ class _Handed:
     def _note(self, outcome: Outcome) -> None:
         if isinstance(outcome, Settled | SettleRefused):
             self._settled = True
+            self.lost = isinstance(outcome, LeaseLost | TaskGone)
         else:
             self._failed()
 

@@ -19,10 +19,10 @@ from typing import Final
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.combine import Answer, apply_together, fitting, payload_bytes
+from distqueue.combine import Answer, apply_together, fitting
 from distqueue.commands import Command
 from distqueue.errors import Closed, OutcomeUnknown
-from distqueue.limits import check_batch
+from distqueue.limits import check_batch, payload_bytes
 from distqueue.results import Outcome, Seen
 
 PATIENCE: Final = 1.0

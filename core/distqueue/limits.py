@@ -8,8 +8,21 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Claim, Command, Extend, Put, Retry
+from distqueue.commands import (
+    Ack,
+    Browse,
+    Claim,
+    Command,
+    Extend,
+    LoadRemembered,
+    LoadTask,
+    Put,
+    Remembered,
+    Retry,
+)
 from distqueue.errors import InvalidTask, TooLarge, Unsupported
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions
 
@@ -76,10 +89,27 @@ def check_batch(commands: Sequence[Command], capabilities: Capabilities) -> None
     """
     if len(commands) > capabilities.max_batch:
         raise TooLarge(f"{len(commands)} commands in one call; at most {capabilities.max_batch}: split them")
-    if len(commands) > MAX_BATCH_BYTES // MAX_PAYLOAD:
-        size = sum(len(command.data) for command in commands if type(command) is Put)
+    puts = len(commands)
+    for command in commands:
+        if type(command) is Ack and command.then:
+            puts += len(command.then)
+    if puts > capabilities.max_batch:
+        raise TooLarge(f"{puts} tasks in one call; at most {capabilities.max_batch}: split them")
+    if puts > MAX_BATCH_BYTES // MAX_PAYLOAD:
+        size = payload_bytes(commands)
         if size > MAX_BATCH_BYTES:
             raise TooLarge(f"{size} payload bytes in one call; at most {MAX_BATCH_BYTES}: split them")
+
+
+def payload_bytes(commands: Sequence[Command]) -> int:
+    """Return how many payload bytes commands hold, follow-up tasks included."""
+    size = 0
+    for command in commands:
+        if type(command) is Put:
+            size += len(command.data)
+        elif type(command) is Ack:
+            size += sum(len(put.data) for put in command.then)
+    return size
 
 
 def check_put(put: Put, capabilities: Capabilities) -> None:
@@ -173,13 +203,39 @@ def check_command(command: Command) -> None:
     Raises:
         InvalidTask: a name or an argument is not allowed.
     """
+    check_types(command)
     match command:
         case Claim():
             check_claim(command)
         case Extend():
             check_lease(command.lease)
+        case Browse() | Remembered() if command.limit < 1:
+            raise InvalidTask(f"a page of {command.limit} tasks; take at least 1")
         case Retry() if command.delay is not None:
             check_seconds("delay", command.delay)
+
+
+def check_types(command: Command) -> None:
+    """Refuse a command whose arguments are of other types than they have to be.
+
+    Raises:
+        InvalidTask: one is; the message names it.
+    """
+    if isinstance(command, Ack):
+        if not isinstance(command.receipt, str):
+            raise InvalidTask(f"{command.receipt!r:.80} is not a receipt")
+        for put in command.then:
+            check_types(put)
+        return
+    if isinstance(command, LoadTask | LoadRemembered):
+        return
+    part: msgspec.Struct = command.options if isinstance(command, Put) else command
+    if part is DEFAULT_OPTIONS:
+        return
+    try:
+        msgspec.convert(msgspec.to_builtins(part), type(part))
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:
+        raise InvalidTask(f"{type(command).__name__.lower()}: {error}") from None
 
 
 def cut_error(error: str | None) -> str | None:

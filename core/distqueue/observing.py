@@ -9,7 +9,7 @@ from typing import Final
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Ack, Browse, Command, Find, Reject, Remembered, Retry, Settle, Stats
+from distqueue.commands import READS, Ack, Command, Reject, Retry, Settle
 from distqueue.errors import Refused
 from distqueue.plugins.events import (
     BrokerStartedEvent,
@@ -30,8 +30,6 @@ from distqueue.task import TaskState
 from distqueue.urls import StoreURL
 
 type Pairs = list[tuple[Command, Outcome]]
-
-_READS: Final = (Find, Browse, Remembered, Stats)
 
 
 class Observed(Broker):
@@ -78,7 +76,7 @@ class Observed(Broker):
 
 
 def _committed(pairs: Pairs, seconds: float) -> CommittedEvent | None:
-    writes = [outcome for command, outcome in pairs if not isinstance(command, _READS)]
+    writes = [outcome for command, outcome in pairs if not isinstance(command, READS)]
     refused = sum(isinstance(outcome, Refused) for outcome in writes)
     empty = sum(isinstance(outcome, Claimed) and not outcome.leases for outcome in writes)
     changes = len(writes) - refused - empty

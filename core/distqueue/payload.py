@@ -7,6 +7,7 @@ so a payload is encoded where it is made, checked against the limits below, and 
 from __future__ import annotations
 
 import zlib
+from math import isfinite
 from typing import Any, Final
 
 import orjson
@@ -29,11 +30,11 @@ class Payload(bytes):
 def encode(data: Any) -> Payload:
     """Encode a Python value.
 
-    Dataclasses, datetimes, UUIDs and enums become what orjson makes of them; NaN and the infinities
-    become null, as JSON has no word for them.
+    Dataclasses, datetimes, UUIDs and enums become what orjson makes of them.
 
     Raises:
-        InvalidTask: the value cannot be written as JSON, or is nested too deeply.
+        InvalidTask: the value cannot be written as JSON (NaN and the infinities neither), or is nested too
+            deeply.
     """
     try:
         raw = orjson.dumps(data)
@@ -41,6 +42,8 @@ def encode(data: Any) -> Payload:
         raise InvalidTask(f"the payload cannot be written as JSON: {error}") from None
     if len(raw) > _SHALLOW and raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _refuse_deep(raw)
+    if b"null" in raw and _holds_no_number(data):  # which orjson writes as null
+        raise InvalidTask("the payload holds NaN or an infinity, for which JSON has no word; use None")
     return Payload(raw)
 
 
@@ -55,9 +58,10 @@ def check(raw: bytes) -> Payload:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         _refuse_deep(raw)
     try:
-        value = orjson.loads(raw)
-        # A raw line break would end the line of a commit; encoding again leaves none.
-        return Payload(orjson.dumps(value) if b"\n" in raw or b"\r" in raw else raw)
+        orjson.loads(raw)
+        # A raw line break would end the line of a commit. It can only stand between values.
+        has_break = b"\n" in raw or b"\r" in raw
+        return Payload(raw.replace(b"\n", b" ").replace(b"\r", b" ").strip() if has_break else raw)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise InvalidTask(f"the payload is not one JSON value: {error}") from None
 
@@ -70,6 +74,14 @@ def decode(raw: bytes) -> Any:
 def checksum(raw: bytes) -> int:
     """Return the CRC-32 by which a second put with the same id is held against the first."""
     return zlib.crc32(raw)
+
+
+def _holds_no_number(data: Any) -> bool:
+    if isinstance(data, float):
+        return not isfinite(data)
+    if isinstance(data, dict):
+        return any(map(_holds_no_number, data.values()))
+    return isinstance(data, list | tuple) and any(map(_holds_no_number, data))
 
 
 def _refuse_deep(raw: bytes) -> None:

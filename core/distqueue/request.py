@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from operator import length_hint
@@ -76,6 +76,8 @@ class Putter:
         Raises:
             InvalidTask: an option is not what it has to be.
         """
+        if isinstance(items, str | bytes | Mapping):
+            raise InvalidTask(f"the payloads are one {type(items).__name__}; give a list of payloads")
         template = self._template(options) if options else self._plain
         if template.task_id:
             raise InvalidTask("task_id names one task; give queue.task(data, task_id=…) among the payloads")

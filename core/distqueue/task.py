@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -68,6 +68,10 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     receipt: str | None = None
     settled: str | None = None
     error: str | None = None
+
+    def payload(self) -> Any:
+        """Return the payload as a Python value; ``data`` is its JSON as it is stored."""
+        return msgspec.json.decode(self.data)
 
 
 class RememberedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

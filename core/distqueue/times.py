@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from distqueue.errors import InvalidTask
+
+LONGEST: Final = 100 * 365 * 86400.0 + 1
+"""More than the longest duration there is, in seconds: a hundred years."""
 
 Duration = float | timedelta
 """How long: a number of seconds, or a ``timedelta``."""
@@ -20,6 +24,8 @@ def seconds(name: str, duration: Duration) -> float:
         return duration.total_seconds()
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise InvalidTask(f"{name} is {duration!r:.80}; give seconds or a timedelta")
+    if not abs(duration) < LONGEST:  # also not a number
+        raise InvalidTask(f"{name} is {duration!r:.20} s; use a number, and less than 100 years")
     return duration
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -71,8 +72,14 @@ class Unwaited:
                 if not self._is_closed:
                     self._some.clear()
                     self._now.clear()
-            if kept := [pair for pair in gathered if pair[1].set_running_or_notify_cancel()]:
-                self._store(kept)
+            kept = [pair for pair in gathered if pair[1].running() or pair[1].set_running_or_notify_cancel()]
+            try:
+                if kept:
+                    self._store(kept)
+            except BaseException:  # an interrupt: what has no outcome yet is stored with the next ones
+                with self._gathering:
+                    self._gathered = [pair for pair in kept if not pair[1].done()] + self._gathered
+                raise
 
     def close(self) -> None:
         """Store what has been put, and end the thread."""
@@ -92,6 +99,10 @@ class Unwaited:
     def _start(self) -> None:
         self._some.set()
         if self._thread is None:
+            if (
+                "multiprocessing.util" in sys.modules
+            ):  # its children end without what is registered with atexit
+                sys.modules["multiprocessing.util"].Finalize(None, _flush_all, exitpriority=10)
             self._thread = threading.Thread(target=self._run, name="distqueue-unwaited", daemon=True)
             self._thread.start()
 

@@ -28,15 +28,25 @@ def test_the_ten_lines_put_and_get_on_every_backend_that_is_done(tmp_path: Path,
     assert (tmp_path / "Queue.json").exists() == url.startswith("json")
 
 
-def test_the_first_command_puts_and_gets_through_the_shell(tmp_path: Path) -> None:
-    """Its last two steps; the set-up before them is what made this environment."""
-    command = next(line for line in README.splitlines() if "distqueue put" in line)
-    steps = [step for step in command.split(" && ") if "/distqueue " in step]
-    shell = " && ".join(
-        step.replace(".venv/bin/distqueue", f"{sys.executable} -m distqueue") for step in steps
-    )
+def test_a_program_that_hosts_the_broker_process(tmp_path: Path) -> None:
+    """The second example, as printed."""
+    assert run(EXAMPLES[1], tmp_path) == "Process this data\n"
+
+
+def test_the_first_command_loses_nothing(tmp_path: Path) -> None:
+    """Its last step; the set-up before it is what made this environment."""
+    command = next(line for line in README.splitlines() if line.endswith("distqueue demo"))
+    step = command.split(" && ")[-1].replace(".venv/bin/distqueue", f"{sys.executable} -m distqueue")
     done = subprocess.run(
-        ["/bin/sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
+        ["/bin/sh", "-c", step], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True
     )
-    assert len(steps) == 2
-    assert done.stdout.splitlines()[-1] == '{"to": "a@example.org"}'
+    said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if "  " in line)
+    assert (said["acknowledged"], said["handled"], said["lost"]) == ("5,000", "5,000", "0")
+    assert "a consumer" in said["killed"]
+    assert "the broker process" in said["killed"]
+
+
+def test_every_page_that_it_links_is_there() -> None:
+    root = Path(__file__).parents[2]
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (root / link).exists(), link

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distqueue.errors import StoreDamaged
 from distqueue.results import Settled
+from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.format import CLOSE
 
-from .support import ack, beside, claimed, expect, fsck, opened, put, state_of, stored
+from .support import ack, beside, claimed, compact, expect, fsck, opened, put, ready_ids, state_of, stored
 
 type State = dict[str, Any]
 
@@ -156,3 +159,40 @@ def test_recovering_twice_is_the_same_as_once(store: Path) -> None:
         assert state_of(backend) == once
     assert store.read_bytes() == first
     assert len(beside(store, "torn")) == 1
+
+
+def test_a_snapshot_that_is_not_whole_is_damage(shm: Path) -> None:
+    path = shm / "Queue.json"
+    with opened(path) as backend:
+        for start in range(0, 2000, 500):
+            backend.apply([put(f"t{n}") for n in range(start, start + 500)])
+        compact(backend)
+    data = path.read_bytes()
+    lines = data.split(b"\n")
+    path.write_bytes(b"\n".join(lines[:3])[: -len(b",")] + CLOSE)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged, match="snapshot"):
+        JsonBackend(str(path))
+    assert path.read_bytes() == before
+    assert not fsck(path).is_sound
+
+
+def test_a_file_that_is_cut_short_while_it_is_open_is_not_written_on(shm: Path) -> None:
+    path = shm / "Queue.json"
+    with opened(path) as backend:
+        backend.apply([put("a"), put("b")])
+        os.truncate(path, 0)
+        with pytest.raises(StoreDamaged, match="cut short"):
+            backend.apply([put("c")])
+        assert path.read_bytes() == b""
+
+
+def test_an_end_that_is_missing_is_told_of(shm: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = shm / "Queue.json"
+    with opened(path) as backend:
+        backend.apply([put("a")])
+        end = backend._file.end
+    os.truncate(path, end)
+    with opened(path) as backend:
+        assert ready_ids(backend) == ["a"]
+    assert "closing brackets" in caplog.text

@@ -31,7 +31,7 @@ from tests.json.support import HandClock, expect
 
 type Seen = tuple[TaskState | None, TaskEvent, TaskState | None]
 
-BY_ITSELF: Final = (TaskEvent.LAPSE, TaskEvent.EXPIRE, TaskEvent.FORGET)
+BY_ITSELF: Final = (TaskEvent.DUE, TaskEvent.LAPSE, TaskEvent.EXPIRE, TaskEvent.FORGET)
 EVENTS: Final[dict[type[Command], tuple[TaskEvent, ...]]] = {
     Put: (TaskEvent.PUT,),
     Claim: (TaskEvent.DUE, TaskEvent.CLAIM),

@@ -18,7 +18,7 @@ import msgspec
 
 from distqueue.backend import Fsck
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command
+from distqueue.commands import READS, Command
 from distqueue.errors import (
     Closed,
     OutcomeUnknown,
@@ -185,7 +185,15 @@ class JsonBackend(TableBackend):
         return outcomes
 
     def _commit_without_room(self, commands: Sequence[Command]) -> list[Outcome]:
-        """The disk is full: refuse what brings new payloads, let the rest use the reserve."""
+        """The disk is full: refuse what brings new payloads, let the rest use the reserve.
+
+        What only reads needs no room: what has run out meanwhile is noted by a later commit.
+        """
+        if all(isinstance(command, READS) for command in commands):
+            self.journal = CommitBuilder()
+            answers = self.carry_out(commands)
+            self._is_certain = not self.journal
+            return answers
         rest = [command for command in commands if not carries_payload(command)]
         if not rest or not self._file.make_room(most_bytes(rest, self.tables)):
             return [_full(self.path) for _ in commands]

@@ -140,7 +140,7 @@ class DirectoryWatch:
 
     def may_have_changed(self) -> bool:
         """Whether names may have changed since the last ``trust``."""
-        self._changed_at = os.fstat(self._fd).st_mtime_ns
+        self._changed_at = os.fstat(self._fd).st_ctime_ns  # which nobody can set back
         return self._changed_at != self._trusted
 
     def trust(self) -> None:
@@ -171,7 +171,8 @@ def remove_leftovers(path: str) -> None:
     prefix = f"{name}.tmp-"
     for entry in os.scandir(directory or "."):
         if entry.name.startswith(prefix) and len(entry.name) == len(prefix) + 16:
-            os.unlink(entry.path)
+            with suppress(IsADirectoryError):
+                os.unlink(entry.path)
 
 
 def write_aside(path: str, kind: str, data: bytes) -> str:

@@ -48,16 +48,20 @@ def check(path: str) -> Fsck:
     fd = open_regular(path)
     try:
         findings: list[str] = []
-        _, start = _header(fd, findings)
+        header, start = _header(fd, findings)
         tables: dict[str, QueueTable] = {}
         replay = Replay(tables, _new_table)
+        seq = 0
         for line in _lines(fd, start):
+            seq = line.commit.seq if line.commit is not None else seq
             fault = line.fault
             if line.commit is not None and not findings:
                 fault = _take(replay, line)
             if fault is not None:
                 findings.append(f"byte {line.offset}: {fault} ({len(line.data)} bytes)")
         findings += _tail(fd)
+        if seq < header.snapshot and not findings:
+            findings.append(f"only {seq} of the {header.snapshot} commits of its snapshot are there")
     finally:
         os.close(fd)
     return Fsck(is_sound=not findings, findings=findings)

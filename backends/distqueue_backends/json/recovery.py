@@ -65,6 +65,17 @@ def settle_tail(path: str, log: LogFile, fault: Damaged | None, *, trust_prefix:
     Raises:
         StoreDamaged: valid commits stand behind a bad record.
     """
+    if os.fstat(log.fd).st_size < log.end:
+        raise StoreDamaged(
+            f"{path} was cut short while it was open, behind byte {log.end} of what was known. Nothing was "
+            "changed. Restore it, or open it anew to go on with what is left of it"
+        )
+    if log.seq < log.header.snapshot:
+        raise StoreDamaged(
+            f"{path} is damaged at byte {log.end}: of the {log.header.snapshot} commits of its snapshot "
+            f"only {log.seq} are there ({fault or 'it ends'}). Nothing was changed. "
+            "`distqueue fsck --repair` keeps the bad bytes aside and goes on with the rest"
+        )
     if fault is None:
         if tail := _strange_tail(log, log.end + len(CLOSE)):
             _cut(path, log, tail, "bytes that are not blanks stand behind the closing brackets")
@@ -91,7 +102,9 @@ def _strange_tail(log: LogFile, offset: int) -> bytes:
 
 def _cut(path: str, log: LogFile, tail: bytes, why: str) -> None:
     """Keep the tail aside and let the file end with the closing brackets."""
-    if tail.strip(b"\x00"):
+    if not tail.strip(b"\x00"):
+        _log.warning("%s: it ended without its closing brackets (%s); they were written again", path, why)
+    else:
         aside = write_aside(path, "torn", tail)
         _log.warning(
             "%s: a torn tail of %d bytes was cut off and kept in %s: %s", path, len(tail), aside, why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from distqueue import commands as c
@@ -27,7 +28,14 @@ def most_bytes(commands: Sequence[Command], tables: Mapping[str, QueueTable]) ->
     What a claim notices by the way (leases that ran out, tasks that are due) comes on top; if that
     does not fit, the append refuses.
     """
-    return sum(_put_bytes(x) if type(x) is c.Put else _other_bytes(x, tables) for x in commands)
+    try:
+        return sum(_put_bytes(x) if type(x) is c.Put else _other_bytes(x, tables) for x in commands)
+    except TypeError:  # one has arguments of other types, and will be refused: each is counted by itself
+        return sum(map(partial(_bytes_if_well_typed, tables), commands)) if len(commands) > 1 else _BASE
+
+
+def _bytes_if_well_typed(tables: Mapping[str, QueueTable], command: Command) -> int:
+    return most_bytes([command], tables)
 
 
 def _put_bytes(put: c.Put) -> int:

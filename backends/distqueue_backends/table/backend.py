@@ -7,7 +7,7 @@ from itertools import count, islice
 
 from distqueue.backend import Backend
 from distqueue.commands import Ack, Put
-from distqueue.errors import PayloadMismatch, Refused, TaskNotFound
+from distqueue.errors import AlreadySettled, PayloadMismatch, Refused, TaskNotFound
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.payload import checksum
 from distqueue.results import (
@@ -132,11 +132,17 @@ class TableBackend(Backend):
             for entry in kept:
                 table.remove(entry, "ack", self.now)
 
-    def _place_due(self, table: QueueTable) -> None:
+    def _placed(self, queue: str) -> QueueTable:
+        """Return a queue's table with the tasks that are due by now in line, behind what is ready.
+
+        For a claim and for whoever looks; a put leaves them, so as to come before what was due.
+        """
+        table = self.table(queue)
         if due := table.due.take_until(self.now):
             self._note("due", table, due)
             for entry in due:
                 table.place_due(entry)
+        return table
 
     def _note(self, op: str, table: QueueTable, entries: Sequence[Entry], **fields: object) -> None:
         self.journal.note(op, table.name, [entry.task_id for entry in entries], **fields)
@@ -198,8 +204,7 @@ class TableBackend(Backend):
     # --- Consuming --------------------------------------------------------------------------------
 
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
-        table = self.table(queue)
-        self._place_due(table)
+        table = self._placed(queue)
         entries = [] if table.paused else table.take_next(count, MAX_BATCH_BYTES)
         if not entries:
             wake_at = None if table.paused else table.wake_at()
@@ -226,6 +231,10 @@ class TableBackend(Backend):
         try:
             entry = current(table, ack.receipt, "ack", self.lease_now, self.now)
         except Repeated as done:
+            if unknown := [put.task_id for put in then if not self._is_known(self.table(put.queue), put)]:
+                raise AlreadySettled(
+                    f"task {done.task_id} was acked before, without the follow-up task {unknown[0]}; put that"
+                ) from None
             again = tuple([Stored(task_id=put.task_id, duplicate=True) for put in then])
             return Settled(task_id=done.task_id, state=TaskState.DONE, then=again)
         if then:
@@ -311,7 +320,7 @@ class TableBackend(Backend):
         return Redriven(count=count, refused=refused)
 
     def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
-        table = self.table(queue)
+        table = self._placed(queue)
         count = purge_states(table, states, self.now)
         if count:
             self.journal.note("purge", queue, states=states)
@@ -346,13 +355,13 @@ class TableBackend(Backend):
     # --- Reading ----------------------------------------------------------------------------------
 
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
-        entry = self.table(queue).tasks.get(task_id)
+        entry = self._placed(queue).tasks.get(task_id)
         return None if entry is None else self._records(queue, [entry])[0]
 
     def browse(
         self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
     ) -> Browsed:
-        table = self.table(queue)
+        table = self._placed(queue)
         wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
         if order == "line":
             return Browsed(tasks=self._records(queue, list(islice(table.in_line(), limit))))
@@ -365,7 +374,7 @@ class TableBackend(Backend):
 
     def stats(self, queue: str) -> Counted:
         names = sorted(self.tables) if queue == "*" else [queue]
-        return Counted(queues=[stats_of(self.table(name)) for name in names], store=self.facts())
+        return Counted(queues=[stats_of(self._placed(name)) for name in names], store=self.facts())
 
     def _records(self, queue: str, entries: Sequence[Entry]) -> list[TaskRecord]:
         return [record_of(queue, entry, data) for entry, data in zip(entries, self.payloads(entries))]

@@ -242,9 +242,7 @@ class QueueTable:
             self.remove(entry, "ack", at)
 
     def redrive(self, entry: Entry) -> None:
-        """A dead task is as if put again, at the end of the line."""
-        if entry.options.group is not None and entry.options.group in self.groups:
-            self.groups[entry.options.group].remove(entry)
+        """A dead task is as if put again, at the end of the line; its group has dropped it."""
         self.counts[DEAD] -= 1
         self.size -= size_of(entry)
         entry.failures = 0

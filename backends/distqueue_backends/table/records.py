@@ -34,7 +34,7 @@ def record_of(queue: str, entry: Entry, data: bytes) -> TaskRecord:
         group=options.group,
         unique=options.unique,
         publisher_id=options.publisher_id,
-        headers=options.headers,
+        headers=options.headers and dict(options.headers),
         receipt=_receipt(entry.task_id, entry.deliveries, entry.token),
         settled=entry.settled,
         error=entry.error,
@@ -56,7 +56,7 @@ def lease_of(entry: Entry, data: bytes) -> Lease:
         max_attempts=options.max_attempts,
         group=options.group,
         publisher_id=options.publisher_id,
-        headers=options.headers,
+        headers=options.headers and dict(options.headers),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.where import payload_size
@@ -21,7 +23,9 @@ def size_of(entry: Entry) -> int:
 
 
 def text_size(text: str | None) -> int:
-    """Return how many bytes a text takes at most, but for characters that are escaped."""
+    """Return how many bytes a text takes in JSON."""
     if text is None:
         return 0
-    return len(text) if text.isascii() else 3 * len(text)
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return len(text)
+    return len(msgspec.json.encode(text)) - 2

@@ -14,17 +14,18 @@ from distqueue.broker import Broker
 from distqueue.broker.channel import Broken, Channel
 from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Woken, encode, request
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Claim, Command
+from distqueue.commands import Claim, Command, Put
 from distqueue.errors import BrokerGone, Closed, InvalidTask, OutcomeUnknown
-from distqueue.limits import check_batch
+from distqueue.limits import check_batch, check_types
 from distqueue.results import Claimed, Outcome, Seen
+from distqueue.task import DEFAULT_OPTIONS
 
 GRACE: Final = 10.0
 """How long a client waits for a broker process to come back, in seconds."""
 ANSWER_TIMEOUT: Final = 60.0
 """How long a client waits for the answer to a call, in seconds."""
 _PAUSE: Final = 0.02
-_UNSAYABLE: Final = (UnicodeEncodeError, OverflowError, TypeError)
+_UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
 """What encoding raises for a lone surrogate, a number beyond 64 bits, and what is no JSON."""
 
 
@@ -134,6 +135,9 @@ class Connection(Broker):
 
     def _apply(self, commands: Sequence[Command]) -> list[Outcome]:
         try:
+            for command in commands:
+                if type(command) is not Put or command.options is not DEFAULT_OPTIONS:
+                    check_types(command)
             return self._ask(Apply.of(commands), Applied, ANSWER_TIMEOUT).rebuilt()
         except _UNSAYABLE:
             return self._apply_sayable(commands)
@@ -191,7 +195,10 @@ class Connection(Broker):
 
 def _refusal(command: Command) -> InvalidTask | None:
     try:
+        check_types(command)
         encode(request(0, Apply.of([command])))
+    except InvalidTask as refusal:
+        return refusal.with_traceback(None)
     except _UNSAYABLE as error:
         return InvalidTask(f"a text or a number in the task is not allowed: {error}")
     return None

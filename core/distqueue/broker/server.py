@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -34,9 +35,10 @@ from distqueue.broker.event import (
 )
 from distqueue.broker.link import Cut, Link
 from distqueue.broker.parked import Parked
-from distqueue.combine import apply_together, fitting, payload_bytes
-from distqueue.commands import Browse, Claim, Command, Find, Pause, Put, Remembered, Stats
+from distqueue.combine import apply_together, fitting
+from distqueue.commands import READS, Claim, Command, Pause, Put
 from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
+from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
 
 MOST_LINKS: Final = 2000
@@ -47,7 +49,7 @@ _LAST_WORDS: Final = 5.0
 """How long a broker process that ends tries to deliver its answers, in seconds."""
 _LOOK_EVERY: Final = 1.0
 _MUCH: Final = 1024 * 1024
-_GIVES_NO_WORK: Final = (Claim, Find, Browse, Remembered, Stats, Pause)
+_GIVES_NO_WORK: Final = (*READS, Claim, Pause)
 
 _log: Final = getLogger("distqueue")
 
@@ -83,6 +85,7 @@ class Server:
         self._parked = Parked(broker)
         self._work: Counter[str] = Counter()
         self._is_stopping = False
+        self._ending = threading.RLock()  # which a signal handler may take twice
         self._look_at = time.monotonic()
         self.failure: Exception | None = None
         """What ended it, if it was not asked to end."""
@@ -123,9 +126,10 @@ class Server:
 
     def stop(self) -> None:
         """Let :meth:`run` finish what has arrived, and return. May be called from anywhere."""
-        self._is_stopping = True
-        with suppress(BlockingIOError):
-            os.write(self._wake, b"!")
+        with self._ending, suppress(BlockingIOError):
+            self._is_stopping = True
+            if self._wake >= 0:
+                os.write(self._wake, b"!")
 
     def run(self, each_turn: Callable[[], None] | None = None) -> None:
         """Serve until :meth:`stop` is called or the store fails; see :attr:`failure`."""
@@ -324,5 +328,7 @@ class Server:
         for consumer in self._consumers.values():
             consumer.close()
         self._selector.close()
-        os.close(self._waker)
-        os.close(self._wake)
+        with self._ending:
+            os.close(self._waker)
+            os.close(self._wake)
+            self._wake = -1

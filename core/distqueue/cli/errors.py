@@ -71,4 +71,5 @@ def note(text: str) -> None:
     """Print one line on standard error, next to the output."""
     from distqueue.cli.output import clean
 
-    print(clean(" ".join(text.split("\n"))), file=sys.stderr, flush=True)
+    sys.stderr.write(clean(" ".join(text.split("\n"))) + "\n")  # in one piece, beside other processes
+    sys.stderr.flush()

@@ -156,7 +156,7 @@ class Plugins:
         for one in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 one.function(*[event][: len(one.argnames)])
-            except Exception:
+            except (Exception, SystemExit):  # an observer must not end what others wait for
                 log.exception("%s of the observer %s failed", hook, one.plugin_name)
 
     # --- What is installed ----------------------------------------------------------------------
