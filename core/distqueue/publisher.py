@@ -11,8 +11,10 @@ import msgspec
 from distqueue.errors import AckTimeout
 from distqueue.face import Face
 from distqueue.ids import new_task_id
+from distqueue.manager import BrokerManager
 from distqueue.request import PutOptions
 from distqueue.results import Stored
+from distqueue.urls import StoreURL
 
 ACK_TIMEOUT: Final = 30.0
 """How long a publisher waits for an acknowledgement, in seconds."""
@@ -41,7 +43,17 @@ class Publisher(Face):
     >>> await publisher.publish(TaskIn(data="Process this data"))              # doctest: +SKIP
     """
 
-    ack_timeout = ACK_TIMEOUT
+    def __init__(
+        self,
+        place: BrokerManager | str | StoreURL | None = None,
+        queue: str = "default",
+        *,
+        publisher_id: str | None = None,
+        ack_timeout: float = ACK_TIMEOUT,
+        **options: object,
+    ) -> None:
+        super().__init__(place, queue, name=publisher_id, **options)
+        self.ack_timeout = ack_timeout
 
     async def publish(self, task: TaskIn) -> Stored:
         """Publish a task; return once it is on the disk.
@@ -53,7 +65,11 @@ class Publisher(Face):
             Closed: the publisher or the manager was closed.
         """
         waiting = asyncio.ensure_future(self.queue.put(task.data, **self._options(task)))
-        done, _ = await asyncio.wait({waiting}, timeout=self.ack_timeout)
+        try:
+            done, _ = await asyncio.wait({waiting}, timeout=self.ack_timeout)
+        except asyncio.CancelledError:
+            waiting.cancel()  # the task may be stored
+            raise
         if not done:
             waiting.cancel()
             raise AckTimeout(

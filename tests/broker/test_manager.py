@@ -206,3 +206,19 @@ async def test_a_store_that_is_damaged_while_the_process_is_down_is_named(
                 pass
         else:
             pytest.fail("nobody said that the store is damaged")
+
+
+async def test_a_publisher_has_an_id_and_may_be_cancelled(url: str) -> None:
+    async with BrokerManager(url) as manager:
+        async with Publisher(manager, publisher_id="web-1", ack_timeout=5) as publisher:
+            publishing = asyncio.create_task(publisher.publish(TaskIn(data=1, task_id="one")))
+            await asyncio.sleep(0)
+            publishing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await publishing
+            await publisher.publish(TaskIn(data=1, task_id="one"))
+            record = await publisher.queue.find("one")
+            assert record is not None
+            assert record.publisher_id == "web-1"
+        with pytest.raises(ConfigError, match="lock_timeout is not an option of a queue"):
+            Publisher(manager, lock_timeout=3)
