@@ -5,12 +5,16 @@ from __future__ import annotations
 import multiprocessing as mp
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.contenders import PAYLOAD, Contender, Distqueue, Litequeue
+from benchmarks.contenders import PAYLOAD, Contender, Distqueue, Huey, Litequeue
+from distqueue.supervisor import Supervisor
+from distqueue.urls import parse_url
 
 PUBLISHERS, CONSUMERS = 4, 2
 
@@ -27,11 +31,31 @@ class Load(NamedTuple):
 
 def open_contender(kind: str, folder: Path) -> Contender:
     """Return a contender on the store of that kind in a folder."""
-    return Distqueue(f"json:///{folder}/Queue.json") if kind == "distqueue" else Litequeue(folder / "lq.db")
+    if kind == "litequeue":
+        return Litequeue(folder / "lq.db")
+    return Huey(folder / "huey.db") if kind == "huey" else Distqueue(f"json:///{folder}/Queue.json")
 
 
 def run(kind: str, folder: Path, seconds: float) -> Load:
-    """Let all of them run for so long, drain the store, and count."""
+    """Let all of them run for so long, drain the store, and count; ``broker`` is with a broker process."""
+    if kind == "broker":
+        with served(f"json:///{folder}/Queue.json"):
+            return _run(kind, folder, seconds)
+    return _run(kind, folder, seconds)
+
+
+@contextmanager
+def served(url: str) -> Iterator[Supervisor]:
+    """Serve a store from a broker process."""
+    supervisor = Supervisor(parse_url(url), {})
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def _run(kind: str, folder: Path, seconds: float) -> Load:
     open_contender(kind, folder).close()
     context = mp.get_context("spawn")
     go, halt = context.Event(), context.Event()
@@ -86,7 +110,7 @@ def consume(kind: str, folder: Path, number: int, go: Event, halt: Event, pipe: 
 def _counted(kind: str, folder: Path, done: list[list[Any]], seconds: float) -> Load:
     contender = open_contender(kind, folder)
     rest: list[Any] = []
-    while taken := contender.take(1 if kind != "distqueue" else 1000):
+    while taken := contender.take(1 if kind in ("litequeue", "huey") else 1000):
         rest += taken
     contender.close()
     published = [task for part in done[:PUBLISHERS] for task in part]
