@@ -18,7 +18,7 @@ from distqueue import errors
 from distqueue.capabilities import Capabilities
 from distqueue.commands import AnyCommand, Command
 from distqueue.errors import DistqueueError, OutcomeUnknown, Refused, UniqueTaken
-from distqueue.results import AnyResult, Browsed, Found, Outcome, Seen
+from distqueue.results import AnyResult, Browsed, Claimed, Found, Outcome, Seen, Settled, Stored
 from distqueue.task import TaskRecord
 
 WIRE: Final = 1
@@ -111,15 +111,19 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 class Applied(msgspec.Struct, frozen=True, gc=False, tag="applied"):
     """What ``apply`` returned: by position, a result or a refusal."""
 
-    outcomes: Sequence[AnyResult | Failure]
+    outcomes: list[AnyResult | Failure]
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome]) -> Applied:
         """Return what is said of outcomes."""
+        if set(map(type, outcomes)) <= _AS_THEY_ARE:
+            return cls(outcomes)  # type: ignore[arg-type]
         return cls([_said(each) for each in outcomes])
 
     def rebuilt(self) -> list[Outcome]:
         """Return the outcomes that this was made of."""
+        if set(map(type, self.outcomes)) <= _AS_THEY_ARE:
+            return self.outcomes  # type: ignore[return-value]
         return [_meant(each) for each in self.outcomes]
 
 
@@ -231,6 +235,8 @@ _TYPES: Final[dict[type[Command] | type[None], EventType]] = {
     **dict.fromkeys((c.Cancel, c.Redrive, c.Purge, c.Pause, c.Resume), EventType.ADMIN),
     **dict.fromkeys((c.LoadTask, c.LoadRemembered), EventType.ADMIN),
 }
+_AS_THEY_ARE: Final[set[type]] = {Stored, Settled, Claimed}
+"""The results that most answers consist of, and that are said as they are."""
 _OWNERS: Final = {
     EventType.WRITE: EventOwner.PUBLISHER,
     EventType.READ: EventOwner.CONSUMER,

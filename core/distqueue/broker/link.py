@@ -15,7 +15,7 @@ from distqueue.errors import DistqueueError
 
 PATIENCE: Final = 30.0
 """How long a client may leave an answer unread, in seconds, before it is cut off."""
-_PIECE: Final = 256 * 1024
+_PIECE, _LARGE_PIECE = 64 * 1024, 4 * 1024 * 1024
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -57,7 +57,7 @@ class Link:
             Cut: the client is gone, or what it says is no event that a client may send.
         """
         try:
-            data = self.socket.recv(_PIECE)
+            data = self.socket.recv(_LARGE_PIECE if self.pending else _PIECE)
         except BlockingIOError:
             return []
         except OSError as error:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
+from operator import attrgetter
 from typing import Final
 
 from distqueue.broker import Broker
@@ -216,11 +217,14 @@ class Server:
             self._say(call.link, reply(call.number, Failed(Failure.of(answer))))
             return
         self.handled += len(answer)
+        self._say(call.link, reply(call.number, Applied.of(answer)))
+        if set(map(type, call.commands)) == {Put}:
+            self._work.update(map(attrgetter("queue"), call.commands))
+            return
         if (consumer := self._consumers.get(call.link.pid or 0)) is not None:
             consumer.note(call.commands, answer)
-        self._say(call.link, reply(call.number, Applied.of(answer)))
         for command, outcome in zip(call.commands, answer):
-            if isinstance(command, Put) or not isinstance(command, _GIVES_NO_WORK):
+            if not isinstance(command, _GIVES_NO_WORK):
                 self._work[command.queue] += 1
             elif isinstance(outcome, Claimed) and outcome.leases:
                 self._work[command.queue] += 1  # where one task was, there may be more
