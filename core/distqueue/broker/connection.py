@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Self
 
-import msgspec
-
 from distqueue.broker import Broker
+from distqueue.broker.again import apply_again
 from distqueue.broker.channel import Broken, Channel
 from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Woken, encode, request
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Claim, Command, Put
+from distqueue.commands import Command, Put
 from distqueue.errors import BrokerGone, Closed, InvalidTask, OutcomeUnknown
 from distqueue.limits import check_batch, check_types
-from distqueue.results import Claimed, Outcome, Seen
+from distqueue.results import Outcome, Seen
 
 GRACE: Final = 10.0
 """How long a client waits for a broker process to come back, in seconds."""
@@ -31,19 +30,20 @@ _UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
 class Gone(Exception):
     """The broker process is gone and did not come back, or (``clean``) said goodbye.
 
-    ``sent``: what was asked last may have been carried out.
+    ``sent``: what was asked may have been carried out since ``began`` (seconds since the Unix epoch).
     """
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, began: float) -> None:
         super().__init__(message)
         self.sent = sent
+        self.began = began
 
 
 class Connection(Broker):
     """Asks a broker process, and asks again if that dies meanwhile.
 
-    Asking twice is safe: a task has its id, a claim its token and a settlement its receipt, so the store
-    knows what it has seen. ``dial`` opens a channel; threads that ask at the same time have one each.
+    Asking twice is safe, see :mod:`distqueue.broker.again`. ``dial`` opens a channel; threads that ask at
+    the same time have one each.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Connection(Broker):
         Raises:
             Gone: the broker process did not come back within the grace, or said goodbye.
         """
-        sent, deadline = False, None
+        sent, deadline, began = False, None, time.time()
         while True:
             try:
-                return apply_again(self._apply, commands) if sent else self._apply(commands)
+                return apply_again(self._apply, commands, began) if sent else self._apply(commands)
             except Broken as broken:
                 if self._is_closed:
                     raise Closed("the queue was closed") from None
@@ -98,7 +98,7 @@ class Connection(Broker):
                 if deadline is None:
                     deadline = time.monotonic() + self._grace
                 if time.monotonic() >= deadline or (broken.clean and not waits_after_goodbye):
-                    raise Gone(str(broken), sent=sent) from None
+                    raise Gone(str(broken), sent=sent, began=began) from None
             time.sleep(_PAUSE)
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
@@ -201,19 +201,3 @@ def _refusal(command: Command) -> InvalidTask | None:
     except _UNSAYABLE as error:
         return InvalidTask(f"a text or a number in the task is not allowed: {error}")
     return None
-
-
-def apply_again(
-    apply: Callable[[Sequence[Command]], list[Outcome]], commands: Sequence[Command]
-) -> list[Outcome]:
-    """Carry out commands of which it is not known whether they were carried out before.
-
-    What an earlier claim has taken is handed out, instead of more.
-    """
-    again = [msgspec.structs.replace(each, again=True) for each in commands if isinstance(each, Claim)]
-    found = iter(apply(again) if again else ())
-    outcomes: list[Outcome | None] = [next(found) if isinstance(each, Claim) else None for each in commands]
-    taken = [isinstance(each, Claimed) and bool(each.leases) for each in outcomes]
-    rest = [command for command, is_taken in zip(commands, taken) if not is_taken]
-    answers = iter(apply(rest) if rest else ())
-    return [kept if is_taken and kept else next(answers) for kept, is_taken in zip(outcomes, taken)]

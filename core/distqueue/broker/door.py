@@ -10,8 +10,9 @@ from functools import partial
 from typing import Final
 
 from distqueue.broker import Broker
+from distqueue.broker.again import apply_again
 from distqueue.broker.channel import Broken, Channel
-from distqueue.broker.connection import GRACE, Connection, Gone, apply_again
+from distqueue.broker.connection import GRACE, Connection, Gone
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
 from distqueue.errors import Closed, StoreServed
@@ -48,7 +49,7 @@ class Door(Broker):
         except Gone as gone:
             self._switch(inner)
             if gone.sent:
-                return apply_again(self.apply, commands)
+                return apply_again(self.apply, commands, gone.began)
         return self.apply(commands)
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
