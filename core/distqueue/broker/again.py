@@ -36,19 +36,13 @@ def _without_own_traces(
     apply: Applying, commands: Sequence[Command], outcomes: list[Outcome], began: float
 ) -> list[Outcome]:
     """Say of the tasks that were put since ``began`` that they were not there before."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str], tuple[int, Put]] = {}
     for position, command in enumerate(commands):
         if isinstance(command, Put):
-            first.setdefault((command.queue, command.task_id), position)
-    doubtful = [
-        at for at in first.values() if outcomes[at] == Stored(task_id=_id(commands[at]), duplicate=True)
-    ]
-    finds = [Find(queue=commands[at].queue, task_id=_id(commands[at])) for at in doubtful]
-    for position, answer in zip(doubtful, apply(finds) if finds else ()):
+            first.setdefault((command.queue, command.task_id), (position, command))
+    doubtful = [(at, put) for at, put in first.values() if getattr(outcomes[at], "duplicate", False)]
+    finds = [Find(queue=put.queue, task_id=put.task_id) for _, put in doubtful]
+    for (position, put), answer in zip(doubtful, apply(finds) if finds else ()):
         if not (isinstance(answer, Found) and answer.task is not None and answer.task.put_at < began):
-            outcomes[position] = Stored(task_id=_id(commands[position]))
+            outcomes[position] = Stored(task_id=put.task_id)
     return outcomes
-
-
-def _id(command: Command) -> str:
-    return command.task_id if isinstance(command, Put) else ""
