@@ -234,9 +234,9 @@ class Backend(Broker):
 
     def _checked_ack(self, ack: Ack) -> Ack:
         check_queue_name(ack.queue)
-        check_types(ack)
-        if not ack.then:
+        if not ack.then and type(ack.receipt) is str:
             return ack
+        check_types(ack)
         return msgspec.structs.replace(ack, then=tuple([self._checked_put(put) for put in ack.then]))
 
     def _one(self, command: Command) -> Outcome:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -90,9 +91,8 @@ def check_batch(commands: Sequence[Command], capabilities: Capabilities) -> None
     if len(commands) > capabilities.max_batch:
         raise TooLarge(f"{len(commands)} commands in one call; at most {capabilities.max_batch}: split them")
     puts = len(commands)
-    for command in commands:
-        if type(command) is Ack and command.then:
-            puts += len(command.then)
+    if Ack in set(map(type, commands)):
+        puts += sum(len(command.then) for command in commands if type(command) is Ack)
     if puts > capabilities.max_batch:
         raise TooLarge(f"{puts} tasks in one call; at most {capabilities.max_batch}: split them")
     if puts > MAX_BATCH_BYTES // MAX_PAYLOAD:
@@ -103,6 +103,8 @@ def check_batch(commands: Sequence[Command], capabilities: Capabilities) -> None
 
 def payload_bytes(commands: Sequence[Command]) -> int:
     """Return how many payload bytes commands hold, follow-up tasks included."""
+    if set(map(type, commands)) == {Put}:
+        return sum(map(len, map(attrgetter("data"), commands)))
     size = 0
     for command in commands:
         if type(command) is Put:

@@ -113,13 +113,14 @@ class QueueTable:
         No more once their payloads have ``most_bytes`` together.
         """
         taken: list[Entry] = []
-        size = 0
+        size, is_large = 0, self.size > most_bytes
         for priority in sorted(self._lines, reverse=True):
             line = self._lines[priority]
             while len(taken) < most and size < most_bytes and (entry := line.pop()) is not None:
                 if entry.options.group is None or self._is_head(entry):
                     taken.append(entry)
-                    size += payload_size(entry.where)
+                    if is_large:
+                        size += payload_size(entry.where)
             if len(taken) == most or size >= most_bytes:
                 break
         return taken
