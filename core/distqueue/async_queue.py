@@ -150,6 +150,12 @@ class AsyncQueue(Client[_AsyncSession]):
         session = self._session
         await session.commit.call(session.unwaited.flush)
 
+    async def flush_if_used(self) -> None:
+        """As :meth:`flush`, but without opening anything if nothing was put without waiting."""
+        session = self._sessions.get(os.getpid())
+        if session is not None and not self._is_closed and session.unwaited.holds_any:
+            await self.flush()
+
     # --- Consuming ------------------------------------------------------------------------------
 
     async def get(

@@ -34,6 +34,7 @@ class Face:
         if isinstance(place, BrokerManager):
             defaults = _defaults(place, queue, options)
             self.queue = AsyncQueue.opened_by(lambda: GroupCommit(place.connect(self.name)), queue, defaults)
+            place.register(self.name, self.queue.flush_if_used)
         else:
             self.queue = AsyncQueue(place, queue, **options)
 

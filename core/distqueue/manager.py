@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from logging import getLogger
 from types import TracebackType
 from typing import Self
 
 from distqueue.broker.connection import GRACE, Connection
 from distqueue.config import find_settings
-from distqueue.errors import Closed
+from distqueue.errors import Closed, DistqueueError
 from distqueue.supervisor import STUCK_AFTER, Supervisor
 from distqueue.urls import StoreURL
+
+_logger = getLogger("distqueue")
 
 
 class BrokerManager:
@@ -44,6 +48,7 @@ class BrokerManager:
         self._supervisor = Supervisor(settings.url, {**settings.options, **options}, socket, stuck_after)
         self._closed = asyncio.Event()
         self._is_started = False
+        self._flushes: dict[str, Callable[[], Awaitable[None]]] = {}
         self.clients: dict[str, Connection] = {}
         """The connections of this program's publishers and consumers, by their names."""
 
@@ -71,8 +76,16 @@ class BrokerManager:
         Raises:
             ConfigError, StoreError: the store cannot be opened; the subclass says why.
         """
-        await asyncio.to_thread(self._supervisor.start)
-        self._is_started = True
+        if self._closed.is_set():
+            raise Closed("the broker manager was closed; make another one")
+        if not self._is_started:
+            try:
+                await asyncio.to_thread(self._supervisor.start)
+            except asyncio.CancelledError:
+                self._closed.set()
+                await asyncio.shield(asyncio.to_thread(self._supervisor.stop))
+                raise
+            self._is_started = True
         return self
 
     async def run(self) -> None:
@@ -85,10 +98,16 @@ class BrokerManager:
             await self.close()
 
     async def close(self) -> None:
-        """Carry out and answer what has arrived, and end the broker process. Twice is the same as once.
+        """Store what publishers did not wait for, answer what has arrived, and end the broker process.
 
-        Close publishers and consumers before: what they ask later fails with ``Closed``.
+        What clients ask later fails with ``Closed``. Twice is the same as once.
         """
+        for name, flush in list(self._flushes.items()):
+            try:
+                await flush()
+            except DistqueueError as error:
+                _logger.error("what %s did not wait for is not stored: %s", name, error)
+        self._flushes.clear()
         self._closed.set()
         await asyncio.to_thread(self._supervisor.stop)
 
@@ -104,9 +123,14 @@ class BrokerManager:
         self.clients[name] = connection
         return connection
 
+    def register(self, name: str, flush: Callable[[], Awaitable[None]]) -> None:
+        """Let :meth:`close` flush a client first."""
+        self._flushes[name] = flush
+
     def disconnected(self, name: str) -> None:
         """A client is gone."""
         self.clients.pop(name, None)
+        self._flushes.pop(name, None)
 
     async def __aenter__(self) -> Self:
         return await self.start()

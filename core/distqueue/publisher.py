@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
-from distqueue.errors import AckTimeout
+from distqueue.errors import AckTimeout, InvalidTask
 from distqueue.face import Face
 from distqueue.ids import new_task_id
 from distqueue.manager import BrokerManager
 from distqueue.request import PutOptions
 from distqueue.results import Stored
+from distqueue.times import seconds
 from distqueue.urls import StoreURL
 
 ACK_TIMEOUT: Final = 30.0
@@ -53,7 +54,7 @@ class Publisher(Face):
         **options: object,
     ) -> None:
         super().__init__(place, queue, name=publisher_id, **options)
-        self.ack_timeout = ack_timeout
+        self.ack_timeout = seconds("ack_timeout", ack_timeout)
 
     async def publish(self, task: TaskIn) -> Stored:
         """Publish a task; return once it is on the disk.
@@ -64,7 +65,8 @@ class Publisher(Face):
             OutcomeUnknown: the same, as the broker process is gone for good.
             Closed: the publisher or the manager was closed.
         """
-        waiting = asyncio.ensure_future(self.queue.put(task.data, **self._options(task)))
+        options = self._options(task)
+        waiting = asyncio.ensure_future(self.queue.put(task.data, **options))
         try:
             done, _ = await asyncio.wait({waiting}, timeout=self.ack_timeout)
         except asyncio.CancelledError:
@@ -86,4 +88,6 @@ class Publisher(Face):
         return self.queue.put_nowait(task.data, **self._options(task))
 
     def _options(self, task: TaskIn) -> PutOptions:
+        if not isinstance(task, TaskIn):
+            raise InvalidTask(f"{task!r:.80} is not a task; publish TaskIn(data=…)")
         return {"publisher_id": self.name, **task.options, "task_id": task.task_id}

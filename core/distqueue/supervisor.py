@@ -9,9 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from logging import getLogger
 from typing import Final
+
+import msgspec
 
 from distqueue.broker.channel import Channel
 from distqueue.broker.control import Client, Control, Failed, Order, Ping, Serve, Serving, Stop
@@ -30,6 +33,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 _log: Final = getLogger("distqueue")
 
 
+class NotStarted(StoreError):
+    """The broker process ended before it said anything."""
+
+
 class Supervisor:
     """Keeps a broker process for a store alive, from :meth:`start` to :meth:`stop`.
 
@@ -46,6 +53,7 @@ class Supervisor:
     ) -> None:
         self._order = Serve(url.unredacted(), dict(options), path)
         self._stuck_after = stuck_after
+        self._pid = os.getpid()
         self._changing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Control | None = None
@@ -55,6 +63,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._watch, name="distqueue-supervisor", daemon=True)
         self.address = ""
         """The Unix socket at which other processes reach the store."""
+        _living.add(self)
         self.restarts = 0
         """How often the process was started again."""
 
@@ -70,7 +79,10 @@ class Supervisor:
         Raises:
             ConfigError, StoreError: it cannot.
         """
-        self._launch()
+        with self._changing:
+            if self._closing.is_set():
+                raise Closed("the broker manager was closed")
+            self._launch()
         self._thread.start()
 
     def dial(self) -> Channel:
@@ -99,7 +111,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let the broker process finish what has arrived, and wait until it has ended."""
-        if self._closing.is_set():
+        if self._closing.is_set() or os.getpid() != self._pid:
             return
         self._closing.set()
         os.write(self._wake_writer, b"!")
@@ -135,6 +147,7 @@ class Supervisor:
             control.close()
             raise
         self._control = control
+        self._order = msgspec.structs.replace(self._order, before=self.address)
 
     def _greeted(self, control: Control) -> str:
         """Tell a new process what to serve, and return where it does."""
@@ -143,13 +156,18 @@ class Supervisor:
             control.say(self._order)
             news, _ = control.hear()
         except (OSError, EOFError) as error:
-            raise StoreError(f"the broker process did not start: {error or 'it ended'}") from error
+            raise NotStarted(f"the broker process did not start: {error or 'it ended'}") from error
         if isinstance(news, Failed):
             raise news.failure.rebuilt()
         if not isinstance(news, Serving):
             raise StoreError("the broker process did not start: it says what is not expected")
         control.socket.settimeout(self._stuck_after)
         return news.path
+
+    def leave_to_parent(self) -> None:
+        """Close what a fork copied: the broker process ends with its manager, whatever its children do."""
+        if self._control is not None:
+            self._control.close()
 
     def _end(self, patience: float) -> None:
         """Wait for the end of the process, and kill it if that does not come."""
@@ -218,6 +236,17 @@ class Supervisor:
 
 def _lasting(error: Exception, seconds: float) -> DistqueueError | None:
     """Return an error that will not pass by itself soon."""
-    if isinstance(error, StoreBusy | OutcomeUnknown) and seconds < START_TIMEOUT:
+    if isinstance(error, StoreBusy | OutcomeUnknown | NotStarted) and seconds < START_TIMEOUT:
         return None
     return error if isinstance(error, DistqueueError) else StoreError(str(error))
+
+
+_living: weakref.WeakSet[Supervisor] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for supervisor in list(_living):
+        supervisor.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all)

@@ -64,6 +64,11 @@ class Unwaited:
         """Whether so much has gathered that it is stored at once; whoever can should wait for that."""
         return len(self._gathered) >= MOST_UNWAITED or self._bytes >= MAX_BATCH_BYTES
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether something has been put and not stored."""
+        return bool(self._gathered)
+
     def flush(self) -> None:
         """Store what has been put so far. Returns once each of its futures has its outcome."""
         with self._storing:

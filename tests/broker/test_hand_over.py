@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from distqueue import BrokerGone, Queue, StoreBusy, StoreServed
+from distqueue import BrokerGone, Queue, StoreBusy, StoreError, StoreServed
 from distqueue.broker.door import Door
 from distqueue.opening import examine_store, open_backend
 from distqueue.supervisor import Supervisor
@@ -80,6 +81,32 @@ def test_one_that_waits_at_the_store_is_woken_through_the_broker_process(url: st
             queue.put("wake up")
         thread.join(20)
     assert got == ["wake up"]
+
+
+def test_one_that_waits_goes_on_at_the_store_when_the_broker_process_is_stopped(
+    url: str, serve_alone: ServeAlone
+) -> None:
+    process = serve_alone()
+    got: list[float] = []
+
+    def wait() -> None:
+        with Queue(url) as waiting:
+            delivery = waiting.get(timeout=20)
+            assert delivery is not None
+            delivery.ack()
+            got.append(time.monotonic())
+
+    with Queue(url) as queue:
+        queue.stats()
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.3)  # it waits by now; else it finds the task at once
+        process.terminate()
+        process.wait()
+        put_at = time.monotonic()
+        queue.put("x")
+        thread.join(20)
+    assert got[0] - put_at < 8  # and not after the grace, as it was told
 
 
 def test_a_killed_broker_process_that_nobody_starts_again_is_passed_by_after_the_grace(
@@ -199,3 +226,22 @@ def test_the_manager_s_death_ends_the_broker_process(url: str) -> None:
         manager.stdout.close()
         wait_until(lambda: not runs(pid), "the end of a broker process without a manager")
         assert queue.stats().ready == 1
+
+
+def test_what_is_at_the_socket_s_path_is_left_alone(url: str, serve: Serve, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(StoreError, match="is in the way"):
+        serve(path=str(notes))
+    assert notes.read_text() == "mine"
+
+
+def test_the_socket_of_another_broker_process_is_left_alone(url: str, serve: Serve, tmp_path: Path) -> None:
+    shared = str(tmp_path / "shared")
+    serve(path=shared)
+    other = Supervisor(parse_url(f"json:///{tmp_path}/Other.json"), {}, shared)
+    with pytest.raises(StoreError, match="already"):
+        other.start()
+    with Queue(url) as queue, Queue(f"broker:///{shared}") as same:
+        queue.put("x")
+        assert same.stats().ready == 1

@@ -9,14 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from distqueue import Queue
+from distqueue import Queue, TaskRecord, TaskState, TooLarge
 from distqueue.broker.event import Apply, Wait, encode, request
 from distqueue.broker.frames import MAX_FRAME, framed
-from distqueue.commands import Browse, Put
+from distqueue.commands import Browse, Claim, Find, LoadTask, Put
 from distqueue.payload import Payload
-from distqueue.results import Seen
+from distqueue.results import Claimed, Seen
 from distqueue.supervisor import Supervisor
 
 type Serve = Callable[..., Supervisor]
@@ -65,6 +66,36 @@ def test_garbage_is_cut_off(url: str, serve: Serve, data: bytes) -> None:
         queue.put("after")
         assert queue.stats().ready == 2
     assert supervisor.pid == pid
+
+
+def test_a_record_with_data_of_another_kind_is_cut_off(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    pid = supervisor.pid
+    record = TaskRecord(
+        task_id="x", queue="q", state=TaskState.READY, number=1, data=msgspec.Raw(msgspec.msgpack.encode({}))
+    )
+    with connected(supervisor) as sock:
+        sock.sendall(framed(encode(request(1, Apply([LoadTask(queue="q", record=record)])))))
+        assert is_cut_off(sock)
+    with Queue(url) as queue:
+        queue.put("x")
+    assert supervisor.pid == pid
+
+
+def test_an_answer_that_is_too_large_is_refused_and_nothing_is_held(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        for start in range(0, 120, 20):
+            queue.put_many([{"n": n, "x": "x" * 1_000_000} for n in range(start, start + 20)])
+        (record,) = queue.peek()
+        broker = queue._session.broker
+        with pytest.raises(TooLarge, match="less at once"):
+            broker.apply([Find(queue="default", task_id=record.task_id)] * 150)
+        claims = [Claim(queue="default", token=f"t{n}") for n in range(120)]
+        outcomes = broker.apply(claims)
+        leases = [lease for each in outcomes if isinstance(each, Claimed) for lease in each.leases]
+        assert 60 < len(leases) < 80
+        assert queue.stats().leased == len(leases)
 
 
 def test_a_payload_that_is_no_json_is_refused(url: str, serve: Serve) -> None:

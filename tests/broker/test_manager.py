@@ -18,6 +18,7 @@ from distqueue import (
     Closed,
     ConfigError,
     Consumer,
+    InvalidTask,
     Publisher,
     Queue,
     StoreDamaged,
@@ -222,3 +223,55 @@ async def test_a_publisher_has_an_id_and_may_be_cancelled(url: str) -> None:
             assert record.publisher_id == "web-1"
         with pytest.raises(ConfigError, match="lock_timeout is not an option of a queue"):
             Publisher(manager, lock_timeout=3)
+
+
+async def test_to_start_twice_is_the_same_as_once_and_never_after_the_close(url: str) -> None:
+    async with BrokerManager(url) as manager:
+        pid = manager.pid
+        await manager.start()
+        assert (manager.pid, manager.restarts) == (pid, 0)
+    with pytest.raises(Closed, match="make another one"):
+        await manager.start()
+
+
+async def test_the_manager_s_close_stores_what_nobody_waited_for(url: str) -> None:
+    manager = await BrokerManager(url).start()
+    publisher = Publisher(manager, flush_interval=3600)
+    stored = publisher.publish_nowait(TaskIn(data="late"))
+    await manager.close()
+    assert not (await stored).duplicate
+    await publisher.close()
+    with Queue(url, create=False) as queue:
+        assert queue.stats().ready == 1
+
+
+async def test_what_is_no_task_is_refused(url: str) -> None:
+    async with BrokerManager(url) as manager, Publisher(manager) as publisher:
+        with pytest.raises(InvalidTask, match="TaskIn"):
+            await publisher.publish("text")  # type: ignore[arg-type]
+    with pytest.raises(InvalidTask, match="ack_timeout"):
+        Publisher(manager, ack_timeout="x")  # type: ignore[arg-type]
+
+
+async def test_a_process_that_dies_while_it_starts_is_started_again(url: str) -> None:
+    async with BrokerManager(url) as manager, Publisher(manager) as publisher:
+        await publisher.publish(TaskIn(data=0))
+        for n in range(1, 4):
+            for _ in range(2):
+                while (pid := manager.pid) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+                os.kill(pid, signal.SIGKILL)
+                while manager.pid == pid:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+            await publisher.publish(TaskIn(data=n))
+        assert (await publisher.queue.stats()).ready == 4
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(url: str) -> None:
+    manager = BrokerManager(url)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await manager.start()
+    assert manager.pid is None
+    with Queue(url) as queue:
+        assert not queue.put("direct").duplicate

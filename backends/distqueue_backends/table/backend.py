@@ -59,6 +59,7 @@ class TableBackend(Backend):
     tables: dict[str, QueueTable]
     journal: Journal
     clock: Clock
+    _handed_out = 0
 
     def __init__(self, clock: Clock, dedup_window: float, dedup_max: int) -> None:
         super().__init__()
@@ -90,6 +91,7 @@ class TableBackend(Backend):
         self.now = self.clock.wall()
         self.lease_now = self.clock.lease()
         self._ticked.clear()
+        self._handed_out = 0
 
     def table(self, queue: str, *, create: bool = False) -> QueueTable:
         """Return a queue's table as it is now: what has run out is gone or back in line."""
@@ -205,14 +207,19 @@ class TableBackend(Backend):
 
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
         table = self._placed(queue)
-        entries = [] if table.paused else table.take_next(count, MAX_BATCH_BYTES)
+        room = MAX_BATCH_BYTES - self._handed_out
+        entries = [] if table.paused else table.take_next(count, room)
+        if not entries and room <= 0:
+            return Claimed(leases=[])  # what the claims before it got fills the answer: claim again
         if not entries:
             wake_at = None if table.paused else table.wake_at()
             return Claimed(leases=[], seen=Seen(self.version_of(table), wake_at))
         until = self.lease_now + lease
         table.lease(entries, token, until)
         self._note("claim", table, entries, token=token, until=until)
-        return Claimed(leases=self._leases(entries))
+        leases = self._leases(entries)
+        self._handed_out += sum([len(lease.data) for lease in leases])
+        return Claimed(leases=leases)
 
     def reclaim(self, queue: str, token: str) -> Claimed:
         table = self.table(queue)

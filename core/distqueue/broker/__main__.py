@@ -59,7 +59,7 @@ def main(descriptor: int) -> int:
     if not isinstance(order, Serve):
         return 2
     try:
-        service = Service(parse_url(order.url), order.path, **order.options)
+        service = Service(parse_url(order.url), order.path, order.before, **order.options)
     except Exception as error:  # noqa: BLE001 - it belongs to the manager
         control.say(Failed(Failure.of(error)))
         return 1

@@ -24,10 +24,11 @@ class Address:
     there is none, or the path would be too long for a socket.
     """
 
-    def __init__(self, path: str | None, store: str | None) -> None:
+    def __init__(self, path: str | None, store: str | None, before: str | None = None) -> None:
         self._temporary: str | None = None
         self._made: str | None = None
-        self.path = os.path.abspath(path) if path is not None else self._beside(store)
+        self._is_listening = False
+        self.path = os.path.abspath(path) if path is not None else self._beside(store, before)
 
     def listen(self) -> socket.socket:
         """Return a socket that listens there.
@@ -39,6 +40,7 @@ class Address:
         try:
             self._make_way()
             listener.bind(self.path)
+            self._is_listening = True
             os.chmod(self.path, 0o600)
             listener.listen(128)
         except OSError as error:
@@ -54,15 +56,16 @@ class Address:
 
     def close(self) -> None:
         """Remove the socket and what was made for it."""
-        with suppress(OSError):
-            os.unlink(self.path)
+        if self._is_listening:  # else what is there is somebody else's
+            with suppress(OSError):
+                os.unlink(self.path)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
         elif self._made is not None:
             with suppress(OSError):
                 os.rmdir(self._made)
 
-    def _beside(self, store: str | None) -> str:
+    def _beside(self, store: str | None, before: str | None) -> str:
         if store is not None:
             folder = f"{os.path.abspath(store)}.broker"
             if len(os.fsencode(os.path.join(folder, _NAME))) <= _LONGEST:
@@ -71,6 +74,10 @@ class Address:
                 _check_private(folder)
                 self._made = folder
                 return os.path.join(folder, _NAME)
+        if before is not None and os.path.isdir(os.path.dirname(before)):  # clients know it by that name
+            _check_private(os.path.dirname(before))
+            self._temporary = os.path.dirname(before)
+            return before
         self._temporary = tempfile.mkdtemp(prefix="distqueue-")
         return os.path.join(self._temporary, _NAME)
 

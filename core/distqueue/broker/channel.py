@@ -67,6 +67,12 @@ class Channel:
         try:
             sock.settimeout(GREETING_TIMEOUT)
             sock.connect(path)
+        except FileNotFoundError:
+            sock.close()
+            raise FileNotFoundError(f"there is no socket at {path}") from None
+        except ConnectionRefusedError:
+            sock.close()
+            raise ConnectionRefusedError(f"nobody listens at {path}") from None
         except BaseException:
             sock.close()
             raise

@@ -23,6 +23,7 @@ GRACE: Final = 10.0
 ANSWER_TIMEOUT: Final = 60.0
 """How long a client waits for the answer to a call, in seconds."""
 _PAUSE: Final = 0.02
+_REMEDY: Final = "no broker process serves there: start one with `distqueue serve`"
 _UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
 """What encoding raises for a lone surrogate, a number beyond 64 bits, and what is no JSON."""
 
@@ -55,6 +56,7 @@ class Connection(Broker):
         self._idle: list[Channel] = []
         self._busy: set[Channel] = set()
         self._is_closed = False
+        self._was_stopped = False
         channel = first or self._first()
         self._capabilities = channel.welcome.capabilities
         self._idle.append(channel)
@@ -90,23 +92,27 @@ class Connection(Broker):
         sent, deadline, began = False, None, time.time()
         while True:
             try:
-                return apply_again(self._apply, commands, began) if sent else self._apply(commands)
+                outcomes = apply_again(self._apply, commands, began) if sent else self._apply(commands)
+                self._was_stopped = False
+                return outcomes
             except Broken as broken:
                 if self._is_closed:
                     raise Closed("the queue was closed") from None
                 sent = sent or broken.sent
+                is_clean = broken.clean or self._was_stopped
                 if deadline is None:
                     deadline = time.monotonic() + self._grace
-                if time.monotonic() >= deadline or (broken.clean and not waits_after_goodbye):
+                if time.monotonic() >= deadline or (is_clean and not waits_after_goodbye):
                     raise Gone(str(broken), sent=sent, began=began) from None
             time.sleep(_PAUSE)
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         try:
             return self._ask(Wait(queue, seen, timeout), Woken, None).seen
-        except Broken:
+        except Broken as broken:
             if self._is_closed:
                 raise Closed("the queue was closed while waiting") from None
+            self._was_stopped = self._was_stopped or broken.clean
             return Seen()  # look for yourself: the next claim finds out what became of the broker process
 
     def close(self) -> None:
@@ -126,10 +132,14 @@ class Connection(Broker):
             try:
                 return self._dial()
             except FileNotFoundError as error:
-                raise BrokerGone(f"no broker process listens there: {error}") from error
+                raise BrokerGone(
+                    f"{error}: no broker process serves there; start one with `distqueue serve`"
+                ) from error
             except (OSError, Broken) as error:
                 if time.monotonic() >= deadline:
-                    raise BrokerGone(f"no broker process can be reached: {error}") from error
+                    raise BrokerGone(
+                        f"{error}: no broker process answers there; start one with `distqueue serve`"
+                    ) from error
             time.sleep(_PAUSE)
 
     def _apply(self, commands: Sequence[Command]) -> list[Outcome]:

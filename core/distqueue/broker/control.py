@@ -20,6 +20,8 @@ class Serve(msgspec.Struct, frozen=True, tag="serve"):
     url: str
     options: dict[str, Any]
     path: str | None = None
+    before: str | None = None
+    """Where a process that died served it, if this one takes its place."""
 
 
 class Client(msgspec.Struct, frozen=True, tag="client"):

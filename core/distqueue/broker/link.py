@@ -9,7 +9,7 @@ import time
 from collections import deque
 from typing import Final
 
-from distqueue.broker.event import Event, EventType, decode, encode
+from distqueue.broker.event import Event, EventType, decode
 from distqueue.broker.frames import Frames, framed
 from distqueue.errors import DistqueueError
 
@@ -77,14 +77,14 @@ class Link:
             self._owed = event.id
         return events
 
-    def send(self, event: Event) -> None:
-        """Say something, as soon as the client takes it.
+    def send(self, event: bytes) -> None:
+        """Say something, an event that is encoded, as soon as the client takes it.
 
         Raises:
             Cut: the client is gone.
         """
         self._owed = None
-        self._unsent.append(memoryview(framed(encode(event))))
+        self._unsent.append(memoryview(framed(event)))
         self.flush()
 
     def flush(self) -> None:

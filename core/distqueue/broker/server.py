@@ -6,6 +6,7 @@ waits behind a timer. One thread does everything: a hop to another costs as much
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
@@ -19,6 +20,8 @@ from logging import getLogger
 from operator import attrgetter
 from typing import Final
 
+import msgspec
+
 from distqueue.broker import Broker
 from distqueue.broker.deaths import Consumer, watched
 from distqueue.broker.event import (
@@ -31,13 +34,15 @@ from distqueue.broker.event import (
     Wait,
     Welcome,
     Woken,
+    encode,
     goodbye,
     reply,
 )
+from distqueue.broker.frames import MAX_FRAME
 from distqueue.broker.link import Cut, Link
 from distqueue.broker.parked import Parked
 from distqueue.combine import apply_together, fitting
-from distqueue.commands import READS, Claim, Command, Pause, Put
+from distqueue.commands import READS, Claim, Command, Pause, Put, Release
 from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
 from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
@@ -88,7 +93,7 @@ class Server:
         self._is_stopping = False
         self._ending = threading.RLock()  # which a signal handler may take twice
         self._look_at = time.monotonic()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         """What ended it, if it was not asked to end."""
         self.handled = 0
         """How many commands it has carried out."""
@@ -140,6 +145,9 @@ class Server:
                 if each_turn is not None:
                     each_turn()
             self._carry_out()
+        except BaseException as error:  # which ends the process, but not with a goodbye
+            self.failure = self.failure or error
+            raise
         finally:
             self._end()
 
@@ -163,8 +171,11 @@ class Server:
             os.read(self._waker, 4096)
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
+        try:
             self.add(listener.accept()[0])
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(0.01)  # it stays readable, and there is nothing to be done but wait
 
     def _serve(self, link: Link) -> None:
         try:
@@ -178,7 +189,11 @@ class Server:
     def _take(self, link: Link, event: Event) -> None:
         match event.body:
             case Apply() as asked:
-                self._calls.append(_Call(link, event.id, asked.rebuilt()))
+                try:
+                    commands = asked.rebuilt()
+                except msgspec.DecodeError as error:
+                    raise Cut(f"it speaks nonsense: {error}") from None
+                self._calls.append(_Call(link, event.id, commands))
             case Wait() as wait:
                 self._park(link, event.id, wait)
             case _:
@@ -194,7 +209,7 @@ class Server:
         _log.warning("a client (pid %s) was turned away: %s", link.pid, why)
         with suppress(Cut):
             failure = Failure("StoreBusy", f"the broker process turned this client away: {why}")
-            link.send(reply(0, Failed(failure)))
+            link.send(encode(reply(0, Failed(failure))))
         link.close()
 
     # --- Carrying out ---------------------------------------------------------------------------------
@@ -217,7 +232,9 @@ class Server:
             self._say(call.link, reply(call.number, Failed(Failure.of(answer))))
             return
         self.handled += len(answer)
-        self._say(call.link, reply(call.number, Applied.of(answer)))
+        if not self._say(call.link, reply(call.number, Applied.of(answer))):
+            self._take_back(call, answer)
+            return
         if set(map(type, call.commands)) == {Put}:
             self._work.update(map(attrgetter("queue"), call.commands))
             return
@@ -228,6 +245,19 @@ class Server:
                 self._work[command.queue] += 1
             elif isinstance(outcome, Claimed) and outcome.leases:
                 self._work[command.queue] += 1  # where one task was, there may be more
+
+    def _take_back(self, call: _Call, answer: list[Outcome]) -> None:
+        """Give back what was claimed by a call whose answer is larger than a frame, and say so."""
+        releases = [
+            Release(queue=command.queue, receipt=lease.receipt)
+            for command, outcome in zip(call.commands, answer)
+            if isinstance(outcome, Claimed)
+            for lease in outcome.leases
+        ]
+        if releases:
+            apply_together(self._broker.apply, [releases])
+        failure = Failure("TooLarge", f"the answer is larger than {MAX_FRAME} bytes; ask for less at once")
+        self._say(call.link, reply(call.number, Failed(failure)))
 
     # --- Waiting clients ------------------------------------------------------------------------------
 
@@ -297,16 +327,20 @@ class Server:
 
     # --- Speaking -------------------------------------------------------------------------------------
 
-    def _say(self, link: Link, event: Event) -> None:
+    def _say(self, link: Link, event: Event) -> bool:
+        """Say something to a client; ``False`` if it is too much for one frame."""
         if link not in self._links:
-            return
+            return True
+        if len(frame := encode(event)) > MAX_FRAME:
+            return False
         try:
-            link.send(event)
+            link.send(frame)
         except Cut as cut:
             self._drop(link, cut)
-            return
+            return True
         if link.has_unsent:  # until it has taken its answers, nothing more is read from it
             self._selector.modify(link, selectors.EVENT_WRITE, partial(self._flush, link))
+        return True
 
     def _flush(self, link: Link) -> None:
         try:

@@ -27,11 +27,13 @@ class Service:
         ConfigError, StoreError: the store cannot be opened, or nobody can listen for its clients.
     """
 
-    def __init__(self, url: StoreURL, path: str | None = None, **options: object) -> None:
+    def __init__(
+        self, url: StoreURL, path: str | None = None, before: str | None = None, **options: object
+    ) -> None:
         _allow_many_clients()
         backend = open_backend(url, **options)
         self.broker: Broker = backend
-        self.address = Address(path, _file_of(url))
+        self.address = Address(path, _file_of(url), before)
         try:
             is_held = backend.serve_at(self.address.path)
             plugins = installed_plugins()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distqueue.cli.errors import ExitCode, note
-from distqueue.cli.options import Url
 from distqueue.cli.output import print_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def demo(
-    url: Url = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", "-u", metavar="URL", help="The store.  [default: a new file]"),
+    ] = None,
     publishers: Annotated[int, typer.Option(metavar="N", min=1, help="Publisher processes.")] = 10,
     consumers: Annotated[int, typer.Option(metavar="N", min=2, help="Consumer processes.")] = 5,
     tasks: Annotated[int, typer.Option(metavar="N", min=2, help="Tasks in all.")] = 5000,
@@ -39,7 +42,7 @@ def demo(
     shown = Demo(place, publishers, consumers, max(tasks, publishers))
     with _display(shown.total) as show:
         report = shown.run(show)
-    _print(report, place)
+    _print(report, place, shown.queue)
     if report.lost:
         raise typer.Exit(ExitCode.ERROR)
 
@@ -78,7 +81,7 @@ def _display(total: int) -> Iterator[Callable[[Demo], None]]:
         yield draw
 
 
-def _print(report: Report, place: StoreURL) -> None:
+def _print(report: Report, place: StoreURL, queue: str) -> None:
     rate = report.acknowledged / report.seconds if report.seconds else 0.0
     for name, value in (
         ("acknowledged", f"{report.acknowledged:,}"),
@@ -93,8 +96,9 @@ def _print(report: Report, place: StoreURL) -> None:
         print_line(f"{name:>12}  {value}")
     if place.is_file:
         print_line("")
-        print_line(f"The store is {place.path}, with nothing left in it. Try next:")
-        print_line(f"  distqueue stats -u {place}")
+        print_line(f"The store is {place.path}; nothing is left in queue {queue}. Try next:")
+        typed = sys.argv[0] if os.path.basename(sys.argv[0]) == "distqueue" else "distqueue"
+        print_line(f"  {typed} stats -u {place}")
         print_line(f"  jq '.commits[-1]' {place.path}")
 
 

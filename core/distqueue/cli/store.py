@@ -50,8 +50,14 @@ def open_store(url: str | None, queue: str = "default", *, create: bool = False)
     try:
         if is_new:
             note(f"created {os.path.abspath(settings.url.path)}")
-        elif create and broker.capabilities.durability is Durability.MEMORY:
+        elif (
+            create and settings.url.scheme == "memory" and broker.capabilities.durability is Durability.MEMORY
+        ):
             note(f"{settings.url} is in memory: it ends with this command")
         yield Store(broker, settings)
     finally:
         broker.close()
+
+
+def _is_in_memory(broker: Broker) -> bool:
+    return broker.capabilities.durability is Durability.MEMORY

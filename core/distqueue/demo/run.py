@@ -17,9 +17,11 @@ from typing import IO, Final
 import msgspec
 
 from distqueue.broker.connection import Connection
+from distqueue.capabilities import Durability
 from distqueue.demo.worker import Plan
 from distqueue.errors import DistqueueError
 from distqueue.groupcommit import GroupCommit
+from distqueue.ids import new_token
 from distqueue.queue import Queue
 from distqueue.supervisor import Supervisor
 from distqueue.urls import StoreURL
@@ -94,10 +96,12 @@ class Demo:
         self.handled: Counter[str] = Counter()
         self.ages: list[float] = []
         self.killed: list[str] = []
+        self.queue = f"demo-{new_token()[:8]}"
+        """A queue of its own, whatever else is in the store."""
         self._url = url
         self._plans = [
-            Plan("publisher", number, url.unredacted(), tasks // publishers) for number in range(publishers)
-        ] + [Plan("consumer", number, url.unredacted(), lease=LEASE) for number in range(consumers)]
+            Plan("publisher", number, "", self.queue, tasks // publishers) for number in range(publishers)
+        ] + [Plan("consumer", number, "", self.queue, lease=LEASE) for number in range(consumers)]
         self._workers: list[Worker] = []
 
     def run(self, show: Callable[[Demo], None]) -> Report:
@@ -111,12 +115,18 @@ class Demo:
             supervisor = Supervisor(self._url, {})
             supervisor.start()
             stack.callback(supervisor.stop)
+            connection = Connection(supervisor.dial)
+            stack.callback(connection.close)
+            queue = stack.enter_context(Queue.over(GroupCommit(connection), self.queue))
+            if connection.capabilities.durability is Durability.MEMORY:
+                raise DemoFailed(
+                    f"{self._url} is gone when its process is killed; choose a store on the disk"
+                )
             address = f"broker:///{supervisor.address}"
             for plan in self._plans:
                 worker = Worker(msgspec.structs.replace(plan, url=address))
                 stack.callback(worker.close)
                 self._workers.append(worker)
-            queue = stack.enter_context(Queue.over(GroupCommit(Connection(supervisor.dial))))
             began = self._carry_out(supervisor, queue, show)
             return self._report(time.monotonic() - began)
 

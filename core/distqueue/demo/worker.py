@@ -26,13 +26,14 @@ class Plan(msgspec.Struct, frozen=True):
     role: Literal["publisher", "consumer"]
     number: int
     url: str
+    queue: str
     tasks: int = 0
     lease: float = 3.0
 
 
 def main(plan: Plan) -> None:
     """Do what the plan says."""
-    with Queue(plan.url) as queue:
+    with Queue(plan.url, plan.queue) as queue:
         if plan.role == "publisher":
             _publish(queue, plan)
         else:

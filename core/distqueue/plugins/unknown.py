@@ -27,6 +27,8 @@ def unknown_backend(scheme: str, known: Sequence[str], off: Sequence[Installed])
 def _remedy(scheme: str, known: Sequence[str], off: Sequence[Installed]) -> str:
     if off:
         return f"{off[0].label} has one, but DISTQUEUE_DISABLE_PLUGINS switches it off"
+    if scheme == "broker":
+        return "it names a broker process, not a store: give the URL of the store itself"
     if scheme in _BUILT_IN:
         return "it comes with distqueue: pip install distqueue (in a checkout: pip install -e .)"
     if scheme in _PLANNED:
