@@ -23,12 +23,11 @@ def export_verb(
 ) -> None:
     """Write all tasks as JSON lines, while the store is in use."""
     # Imported here, as asyncio takes longer than most commands do.
-    import asyncio
-
+    from distqueue.cli.coroutines import run
     from distqueue.transfer.exporting import export_store
 
     with open_store(url) as store, progress("export", _total(store, queue)) as on_progress:
-        counts = asyncio.run(export_store(store.broker, queue, path, on_progress))
+        counts = run(export_store(store.broker, queue, path, on_progress))
     note(f"exported {counted(counts.tasks, 'task')} and {counted(counts.remembered, 'remembered id')}")
 
 
@@ -45,19 +44,16 @@ def import_verb(
     To import twice is the same as once. The store is created if there is none.
     """
     # Imported here, as asyncio takes longer than most commands do.
-    import asyncio
-
+    from distqueue.cli.coroutines import run
     from distqueue.transfer.importing import check_export, import_store
 
-    asyncio.run(check_export(path, partial=partial))
+    run(check_export(path, partial=partial))
     total = os.path.getsize(path) if os.path.isfile(path) else None
     with (
         open_store(url, create=True) as store,
         progress("import", total, in_bytes=True) as on_progress,
     ):
-        imported = asyncio.run(
-            import_store(store.broker, queue, path, partial=partial, on_progress=on_progress)
-        )
+        imported = run(import_store(store.broker, queue, path, partial=partial, on_progress=on_progress))
     for refusal in imported.refusals:
         complain(f"line {refusal.line}: {refusal.reason}")
     if not imported.is_whole:
