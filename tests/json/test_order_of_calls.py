@@ -19,7 +19,8 @@ _FD: Final = re.compile(r"^\d+<(?P<path>[^>]*)>")
 class Disk:
     """Knows what of a store a power cut could take away, from a trace of system calls."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, answer: str = "writev", said: str = "ok") -> None:
+        self._answer, self._said = answer, said
         self._path = str(path)
         self._directory = str(path.parent)
         self.unsynced: set[str] = set()
@@ -34,9 +35,9 @@ class Disk:
     def _take(self, call: str, arguments: str) -> None:
         fd = _FD.match(arguments)
         path = fd["path"] if fd is not None else ""
-        if call == "writev":
+        if call == self._answer:
             assert not self.unsynced, f"acknowledged before a sync of {self.unsynced}: {arguments}"
-            self.acknowledged += "ok" in arguments
+            self.acknowledged += self._said in arguments
         elif call in ("fsync", "fdatasync"):
             self.unsynced.discard(path)
         elif call == "rename":

@@ -1,0 +1,39 @@
+"""An acknowledgement leaves a broker process once the task is on the disk: seen in its system calls."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from distqueue import Queue
+from distqueue.supervisor import Supervisor
+from tests.json.test_order_of_calls import Disk
+from tests.json.tracing import need_strace
+
+
+def test_nothing_is_answered_before_it_is_synced(
+    url: str, serve: Callable[..., Supervisor], tmp_path: Path
+) -> None:
+    need_strace()
+    supervisor = serve()
+    trace = tmp_path / "trace"
+    calls = "trace=write,pwrite64,fsync,fdatasync,rename,ftruncate,sendto"
+    strace = subprocess.Popen(
+        ["strace", "-f", "-y", "-s", "200", "-o", str(trace), "-e", calls, "-p", str(supervisor.pid)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert strace.stderr is not None
+    assert "attached" in strace.stderr.readline()
+    with Queue(url) as queue:
+        for n in range(10):
+            queue.put(n)
+        delivery = queue.get(timeout=0)
+        assert delivery is not None
+        delivery.ack()
+    supervisor.stop()
+    strace.communicate(timeout=20)
+    disk = Disk(tmp_path / "Queue.json", answer="sendto", said="applied")
+    disk.follow(trace.read_text(errors="replace").splitlines())
+    assert disk.acknowledged == 12
