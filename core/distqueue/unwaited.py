@@ -104,9 +104,7 @@ class Unwaited:
     def _start(self) -> None:
         self._some.set()
         if self._thread is None:
-            if (
-                "multiprocessing.util" in sys.modules
-            ):  # its children end without what is registered with atexit
+            if "multiprocessing.util" in sys.modules:  # its children end without atexit
                 sys.modules["multiprocessing.util"].Finalize(None, _flush_all, exitpriority=10)
             self._thread = threading.Thread(target=self._run, name="distqueue-unwaited", daemon=True)
             self._thread.start()

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,15 @@ def test_a_task_that_is_due_is_ready_for_whoever_looks(url: str) -> None:
         assert [record.task_id for record in queue.peek()] == ["later"]
 
 
+@contextmanager
+def ringing_under_the_lock(directory: Path) -> Iterator[None]:
+    """Ring the bell of a store as another process would, and keep the store locked."""
+    with open(directory / "Queue.json.lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (directory / "Queue.json.bell").write_bytes(os.urandom(8))
+        yield
+
+
 @pytest.mark.asyncio
 async def test_a_get_that_ends_passes_the_hint_on(tmp_path: Path) -> None:
     """The hint wakes one whose time is over before it has looked, as the store is locked just then."""
@@ -108,13 +119,7 @@ async def test_a_get_that_ends_passes_the_hint_on(tmp_path: Path) -> None:
         short = [asyncio.create_task(queue.get(timeout=0.3)) for _ in range(2)]
         long = asyncio.create_task(queue.get())
         await asyncio.sleep(0.2)
-        with (
-            open(tmp_path / "Queue.json.lock", "rb") as lock,
-            open(tmp_path / "Queue.json.bell", "r+b") as bell,
-        ):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            bell.write(os.urandom(8))
-            bell.flush()
+        with ringing_under_the_lock(tmp_path):
             await asyncio.sleep(0.3)
         assert await asyncio.gather(*short) == [None, None]
         await queue.put(1)

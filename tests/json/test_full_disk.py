@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from distqueue.commands import Cancel, Put, Release, Stats
+from distqueue.commands import Cancel, Extend, Find, Put, Release, Stats
 from distqueue.errors import StoreFull
 from distqueue.results import Claimed, Settled, Stored
 
@@ -46,6 +47,29 @@ def put_until_full(process: Process) -> list[str]:
 def file_size_limit(process: Process, path: Path) -> None:
     """Let a process not make the store's file larger than it is, as on a full disk."""
     assert process.ask(limit=path.stat().st_size) == "limited"
+
+
+def test_a_disk_that_is_full_to_the_last_byte_can_still_be_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "Queue.json"
+    with running(path) as (process,), opened(path) as watcher:
+        stored(watcher, big("first"))
+        file_size_limit(process, path)
+        done = ["first", *put_until_full(process)]
+        (taken,) = process.apply(claim(1, lease=0.2))
+        for _ in range(5000):
+            (extended,) = process.apply(Extend(queue="q", receipt=taken["leases"][0]["receipt"], lease=0.2))
+            if is_full(extended):
+                break
+        else:
+            pytest.fail("the reserve has no end")
+        deadline = time.monotonic() + 20
+        while (counts := process.apply(Stats(queue="q"))[0]["queues"][0])["ready"] != len(done):
+            assert time.monotonic() < deadline, counts  # the lease runs out, and nobody can write that down
+        (found,) = process.apply(Find(queue="q", task_id="first"))
+        assert found["task"]["state"] == "ready"
+        process.ask(limit=-1)
+        (again,) = process.apply(claim(1))
+        assert (again["leases"][0]["task_id"], again["leases"][0]["attempt"]) == ("first", 2)
 
 
 def test_puts_are_refused_and_settling_goes_on(tmp_path: Path) -> None:

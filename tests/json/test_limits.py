@@ -16,7 +16,7 @@ from distqueue.results import Counted, Found, Stored
 from distqueue.task import TaskRecord, TaskState
 from distqueue_backends.json.backend import JsonBackend
 
-from .support import QUEUE, claim, claimed, expect, fsck, ids, opened, put, ready_ids, state_of, stored
+from .support import QUEUE, ack, claim, claimed, expect, fsck, ids, opened, put, ready_ids, state_of, stored
 
 HOSTILE: Final = (
     "",
@@ -220,6 +220,19 @@ def test_a_batch_over_the_limit_is_refused_whole(shm: Path) -> None:
             backend.apply([raw(str(number), text_of(MAX_PAYLOAD)) for number in range(65)])
         assert state_of(backend) == {}
         assert len(backend.apply([put(str(number)) for number in range(MAX_BATCH)])) == MAX_BATCH
+
+
+def test_follow_up_tasks_count_in_a_batch(shm: Path) -> None:
+    with opened(shm / "Queue.json") as backend:
+        backend.apply([put("a")])
+        (lease,) = claimed(backend)
+        then = [raw(str(number), text_of(MAX_PAYLOAD)) for number in range(65)]
+        with pytest.raises(TooLarge, match="bytes"):
+            backend.apply([ack(lease, *then)])
+        with pytest.raises(TooLarge, match="tasks"):
+            backend.apply([ack(lease, *[put(str(number)) for number in range(MAX_BATCH)])])
+        backend.apply([ack(lease, *then[:60])])
+        assert len(state_of(backend)) > 0
 
 
 def test_payloads_of_more_than_one_read_can_give_are_whole(shm: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -269,3 +270,27 @@ def test_leftovers_of_a_killed_compaction_are_removed_at_the_next_opening(path: 
     with opened(path):
         assert beside(path, "tmp") == [others[1]]
     assert all(other.exists() for other in others)
+
+
+@pytest.mark.parametrize("kept", ["made anew", "made anew with a store in it"])
+def test_a_directory_that_was_replaced_is_noticed(tmp_path: Path, kept: str) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with opened(folder / "Queue.json") as backend:
+        stored(backend, put("old"))
+        times = folder.stat()
+        time.sleep(0.2)  # until the times of the directory are trusted
+        stored(backend, put("older"))
+        folder.rename(tmp_path / "away")
+        folder.mkdir()
+        if "store" in kept:
+            shutil.copytree(tmp_path / "away", folder, dirs_exist_ok=True)
+        os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.utime(tmp_path / "away", ns=(times.st_atime_ns, times.st_mtime_ns))
+        if "store" in kept:
+            stored(backend, put("new"))
+            with opened(folder / "Queue.json") as other:
+                assert ready_ids(other) == ["old", "older", "new"]
+        else:
+            with pytest.raises(StoreMissing):
+                backend.apply([put("new")])

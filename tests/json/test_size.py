@@ -108,3 +108,17 @@ def test_two_that_share_a_store_keep_it_small_by_turns(shm: Path) -> None:
             churn(one, put, 10, 0)
         churn(other, lambda task_id: put(task_id, "x" * 1000), 30, 0)
         check_size(path, other)
+
+
+def test_characters_that_are_escaped_do_not_make_every_commit_a_compaction(shm: Path) -> None:
+    path = shm / "Queue.json"
+    with opened(path, HandClock()) as backend:
+        for start in range(0, 200, 20):
+            names = [f"t{number}" for number in range(start, start + 20)]
+            backend.apply([put(name, headers={"h": "\0" * 10_000}) for name in names])
+        compact(backend)
+        before = int(backend.facts()["epoch"])
+        for _ in range(20):
+            backend.apply([put(task_id) for task_id in new_task_ids(1)])
+        assert backend.facts()["epoch"] == before
+        check_size(path, backend)

@@ -236,7 +236,7 @@ class TableBackend(Backend):
     def _ack(self, ack: Ack) -> Settled:
         table, then = self._ticked.get(ack.queue) or self.table(ack.queue), ack.then
         try:
-            entry = current(table, ack.receipt, "ack", self.lease_now, self.now)
+            entry = current(table, ack.receipt, "ack", self.now)
         except Repeated as done:
             if unknown := [put.task_id for put in then if not self._is_known(self.table(put.queue), put)]:
                 raise AlreadySettled(
@@ -264,7 +264,7 @@ class TableBackend(Backend):
     ) -> Settled:
         table = self.table(queue)
         try:
-            entry = current(table, receipt, "retry", self.lease_now, self.now)
+            entry = current(table, receipt, "retry", self.now)
         except Repeated as done:
             return self._settled(table, done.task_id)
         pause = backoff.delay(entry.attempt) if delay is None else delay
@@ -276,7 +276,7 @@ class TableBackend(Backend):
     def release(self, queue: str, receipt: str) -> Settled:
         table = self.table(queue)
         try:
-            entry = current(table, receipt, "release", self.lease_now, self.now)
+            entry = current(table, receipt, "release", self.now)
         except Repeated as done:
             return self._settled(table, done.task_id)
         table.release(entry)
@@ -286,7 +286,7 @@ class TableBackend(Backend):
     def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
         table = self.table(queue)
         try:
-            entry = current(table, receipt, "reject", self.lease_now, self.now)
+            entry = current(table, receipt, "reject", self.now)
         except Repeated as done:
             return self._settled(table, done.task_id)
         table.reject(entry, error)
@@ -295,7 +295,7 @@ class TableBackend(Backend):
 
     def extend(self, queue: str, receipt: str, lease: float) -> Settled:
         table = self.table(queue)
-        entry = current(table, receipt, "extend", self.lease_now, self.now)
+        entry = current(table, receipt, "extend", self.now)
         until = self.lease_now + lease
         table.extend(entry, until)
         self._note("extend", table, [entry], until=until)

@@ -36,9 +36,5 @@ class Group:
             was_head |= members.popleft() is entry
         return was_head
 
-    def drop_dead(self) -> None:
-        """Take out those that are not live, as some of them go to another place (redrive)."""
-        self._members = deque(member for member in self._members if member.is_live)
-
     def __iter__(self) -> Iterator[Entry]:
         return (member for member in self._members if member.is_live)

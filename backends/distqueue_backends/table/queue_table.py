@@ -243,7 +243,7 @@ class QueueTable:
             self.remove(entry, "ack", at)
 
     def redrive(self, entry: Entry) -> None:
-        """A dead task is as if put again, at the end of the line; its group has dropped it."""
+        """A dead task is as if put again, at the end of the line; its group let go of it when it died."""
         self.counts[DEAD] -= 1
         self.size -= size_of(entry)
         entry.failures = 0

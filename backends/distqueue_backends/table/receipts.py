@@ -16,8 +16,10 @@ class Repeated(Exception):
         self.task_id = task_id
 
 
-def current(table: QueueTable, receipt: str, verb: str, lease_now: float, now: float) -> Entry:
-    """Return the leased task that a receipt names, if it is the newest delivery's and in time.
+def current(table: QueueTable, receipt: str, verb: str, now: float) -> Entry:
+    """Return the leased task that a receipt names, if it is the newest delivery's.
+
+    What ran out by the beginning of the commit is back in line by now, and its token gone.
 
     Raises:
         Repeated: the delivery was settled before by the same verb.
@@ -33,8 +35,6 @@ def current(table: QueueTable, receipt: str, verb: str, lease_now: float, now: f
         )
     if entry.state != LEASED:
         raise _settled_before(task_id, entry.settled, verb)
-    if entry.until is None or entry.until <= lease_now:
-        raise LeaseLost(f"the lease of task {task_id} ran out; it will be delivered again")
     return entry
 
 

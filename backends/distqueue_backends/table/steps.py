@@ -66,9 +66,6 @@ def unique_taken(key: str | None, task_id: str) -> UniqueTaken:
 def redrive_dead(table: QueueTable, task_id: str | None, error: str | None) -> tuple[int, tuple[str, ...]]:
     """Redrive the dead tasks that a filter names, in the order in which they were put."""
     dead = [e for e in table.tasks.values() if e.state == DEAD and task_id in (None, e.task_id)]
-    for name in {entry.options.group for entry in dead}:
-        if name is not None and name in table.groups:
-            table.groups[name].drop_dead()
     count, refused = 0, []
     for entry in sorted(dead, key=lambda entry: entry.number):
         if error is not None and error not in (entry.error or ""):
