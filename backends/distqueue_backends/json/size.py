@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Final
 
 from distqueue import commands as c
@@ -28,14 +27,7 @@ def most_bytes(commands: Sequence[Command], tables: Mapping[str, QueueTable]) ->
     What a claim notices by the way (leases that ran out, tasks that are due) comes on top; if that
     does not fit, the append refuses.
     """
-    try:
-        return sum(_put_bytes(x) if type(x) is c.Put else _other_bytes(x, tables) for x in commands)
-    except TypeError:  # one has arguments of other types, and will be refused: each is counted by itself
-        return sum(map(partial(_bytes_if_well_typed, tables), commands)) if len(commands) > 1 else _BASE
-
-
-def _bytes_if_well_typed(tables: Mapping[str, QueueTable], command: Command) -> int:
-    return most_bytes([command], tables)
+    return sum(_put_bytes(x) if type(x) is c.Put else _other_bytes(x, tables) for x in commands)
 
 
 def _put_bytes(put: c.Put) -> int:
@@ -51,14 +43,14 @@ def _options_bytes(options: TaskOptions) -> int:
 
 
 def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:
-    match command:
-        case c.Claim():
+    match command:  # one with arguments of other types is refused later, and takes nothing
+        case c.Claim(count=int() as count):
             table = tables.get(command.queue)
-            return _BASE + (MAX_ID + 4) * min(command.count, len(table.tasks) if table else 0)
+            return _BASE + (MAX_ID + 4) * min(count, len(table.tasks) if table else 0)
         case c.Ack():
             return _BASE + sum(_put_bytes(put) for put in command.then)
-        case c.Retry() | c.Reject():
-            return _BASE + _ESCAPED * len(command.error or "")
+        case c.Retry(error=str() as error) | c.Reject(error=str() as error):
+            return _BASE + _ESCAPED * len(error)
         case c.LoadTask(record=record):
             return 2 * _BASE + len(bytes(record.data)) + _ESCAPED * (len(record.error or "") + 20_000)
         case _:

@@ -54,7 +54,6 @@ MOST_PENDING: Final = 256 * 1024 * 1024
 _LAST_WORDS: Final = 5.0
 """How long a broker process that ends tries to deliver its answers, in seconds."""
 _LOOK_EVERY: Final = 1.0
-_MUCH: Final = 1024 * 1024
 _GIVES_NO_WORK: Final = (*READS, Claim, Pause)
 
 _log: Final = getLogger("distqueue")
@@ -86,6 +85,7 @@ class Server:
         self._looks_every = looks_every
         self._selector = selectors.DefaultSelector()
         self._links: set[Link] = set()
+        self._pending = 0
         self._consumers: dict[int, Consumer] = {}
         self._calls: deque[_Call] = deque()
         self._parked = Parked(broker)
@@ -179,10 +179,16 @@ class Server:
 
     def _serve(self, link: Link) -> None:
         try:
-            for event in link.receive():
+            before = link.pending
+            try:
+                events = link.receive()
+            finally:
+                self._pending += link.pending - before
+            for event in events:
                 self._take(link, event)
-            if link.pending > _MUCH and sum(each.pending for each in self._links) > MOST_PENDING:
-                raise Cut("too much is pending, and most of it is its own; send smaller batches")
+            if self._pending > MOST_PENDING:
+                fullest = max(self._links, key=lambda each: each.pending)
+                self._drop(fullest, Cut("too much is pending, and most is its own; send less at once"))
         except Cut as cut:
             self._drop(link, cut)
 
@@ -310,6 +316,7 @@ class Server:
             return
         _log.info("client (pid %s): %s", link.pid, why)
         self._links.discard(link)
+        self._pending -= link.pending
         self._selector.unregister(link)
         for queue in self._parked.forget(link):
             self._work[queue] += 1

@@ -1,68 +1,44 @@
 """A child process that carries out commands for a test: ``python -m distqueue.conformance.agent URL``.
 
-It opens the URL, says so, and then answers one line with one line until its input ends. The parent's
-side is :class:`distqueue.conformance.processes.OtherProcess`.
+It opens the URL, says so, and then answers one line with one line until its input ends. A line is an event as
+a broker process speaks it, in base64. The parent's side is
+:class:`distqueue.conformance.processes.OtherProcess`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Final
-
-import msgspec
+from binascii import a2b_base64, b2a_base64
 
 from distqueue.broker import Broker
-from distqueue.commands import AnyCommand
-from distqueue.errors import DistqueueError, Refused
+from distqueue.broker.event import (
+    WIRE,
+    Applied,
+    Apply,
+    Body,
+    Event,
+    Failed,
+    Failure,
+    Wait,
+    Welcome,
+    Woken,
+    decode,
+    encode,
+    reply,
+)
+from distqueue.errors import DistqueueError
 from distqueue.opening import open_broker
-from distqueue.results import AnyResult, Outcome, Seen
 
 
-class Apply(msgspec.Struct, frozen=True, tag="apply"):
-    """Ask for ``Broker.apply``."""
-
-    commands: list[AnyCommand]
-
-
-class Wait(msgspec.Struct, frozen=True, tag="wait"):
-    """Ask for ``Broker.wait``."""
-
-    queue: str
-    seen: Seen
-    timeout: float | None
+def to_line(event: Event) -> bytes:
+    """Return an event as a line, without the line break."""
+    return b2a_base64(encode(event), newline=False)
 
 
-class Failure(msgspec.Struct, frozen=True, tag="failure"):
-    """An error, as the name of its class and its message."""
-
-    error: str
-    message: str
-
-
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The child has opened the URL."""
-
-
-class Outcomes(msgspec.Struct, frozen=True, tag="outcomes"):
-    """What ``apply`` returned: at each position a list of one result, or of one failure."""
-
-    results: list[AnyResult | None]
-    refusals: list[Failure | None]
-
-
-class Woken(msgspec.Struct, frozen=True, tag="woken"):
-    """What ``wait`` returned."""
-
-    seen: Seen
-
-
-type Request = Apply | Wait
-type Reply = Ready | Outcomes | Woken | Failure
-
-encode: Final = msgspec.json.Encoder(enc_hook=bytes).encode
-"""Encodes a request or a reply; a payload is a kind of bytes that msgspec does not know."""
-decode_request: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
-decode_reply: Final[msgspec.json.Decoder[Reply]] = msgspec.json.Decoder(Reply)
+def from_line(line: bytes) -> Body:
+    """Return what the event in a line says."""
+    return decode(a2b_base64(line)).body
 
 
 def main(url: str) -> None:
@@ -70,38 +46,29 @@ def main(url: str) -> None:
     try:
         broker = open_broker(url)
     except DistqueueError as error:
-        _say(_failure(error))
+        _say(Failed(Failure.of(error)))
         return
-    _say(Ready())
+    _say(Welcome(WIRE, os.getpid(), broker.capabilities))
     for line in sys.stdin.buffer:
-        _say(_answer(broker, decode_request.decode(line)))
+        _say(_answer(broker, from_line(line)))
     broker.close()
 
 
-def _answer(broker: Broker, request: Request) -> Reply:
+def _answer(broker: Broker, request: Body) -> Applied | Woken | Failed:
     try:
         match request:
-            case Apply(commands):
-                return _outcomes(broker.apply(commands))
+            case Apply():
+                return Applied.of(broker.apply(request.rebuilt()))
             case Wait(queue, seen, timeout):
                 return Woken(broker.wait(queue, seen, timeout))
+            case _:
+                raise DistqueueError(f"{type(request).__name__} is not asked of a child")
     except DistqueueError as error:
-        return _failure(error)
+        return Failed(Failure.of(error))
 
 
-def _outcomes(outcomes: list[Outcome]) -> Outcomes:
-    return Outcomes(
-        results=[None if isinstance(outcome, Refused) else outcome for outcome in outcomes],  # type: ignore[misc]
-        refusals=[_failure(outcome) if isinstance(outcome, Refused) else None for outcome in outcomes],
-    )
-
-
-def _failure(error: DistqueueError) -> Failure:
-    return Failure(error=type(error).__name__, message=str(error))
-
-
-def _say(reply: Reply) -> None:
-    sys.stdout.buffer.write(encode(reply) + b"\n")
+def _say(body: Applied | Woken | Failed | Welcome) -> None:
+    sys.stdout.buffer.write(to_line(reply(0, body)) + b"\n")
     sys.stdout.buffer.flush()
 
 

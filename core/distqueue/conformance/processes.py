@@ -12,23 +12,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Self
 
-from distqueue import errors
 from distqueue.broker import Broker
+from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Welcome, Woken, request
 from distqueue.capabilities import Capabilities
-from distqueue.commands import AnyCommand, Command
-from distqueue.conformance.agent import (
-    Apply,
-    Failure,
-    Outcomes,
-    Ready,
-    Reply,
-    Request,
-    Wait,
-    Woken,
-    decode_reply,
-    encode,
-)
-from distqueue.errors import DistqueueError, OutcomeUnknown, Refused
+from distqueue.commands import Command
+from distqueue.conformance.agent import from_line, to_line
+from distqueue.errors import OutcomeUnknown
 from distqueue.results import Outcome, Seen
 
 PATIENCE = 30.0
@@ -134,7 +123,7 @@ class OtherProcess(Broker):
         self.child = Child("distqueue.conformance.agent", url)
         try:
             reply = self.hear()
-            assert isinstance(reply, Ready), f"the child said {reply!r} before it was ready"
+            assert isinstance(reply, Welcome), f"the child said {reply!r} before it was ready"
         except BaseException:
             self.child.close()
             raise
@@ -144,7 +133,7 @@ class OtherProcess(Broker):
         return self._capabilities
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        self.ask(Apply(list[AnyCommand](commands)))  # type: ignore[arg-type]
+        self.ask(Apply.of(commands))
         return self.outcomes()
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
@@ -164,15 +153,15 @@ class OtherProcess(Broker):
     ) -> None:
         self.child.close()
 
-    def ask(self, request: Request) -> None:
+    def ask(self, body: Apply | Wait) -> None:
         """Send a request without waiting for its answer."""
-        self.child.say(encode(request))
+        self.child.say(to_line(request(0, body)))
 
     def outcomes(self) -> list[Outcome]:
         """Return the answer to an ``Apply``."""
         reply = self.hear()
-        assert isinstance(reply, Outcomes), reply
-        return [_outcome(*pair) for pair in zip(reply.results, reply.refusals)]
+        assert isinstance(reply, Applied), reply
+        return reply.rebuilt()
 
     def woken(self) -> Seen:
         """Return the answer to a ``Wait``."""
@@ -180,26 +169,12 @@ class OtherProcess(Broker):
         assert isinstance(reply, Woken), reply
         return reply.seen
 
-    def hear(self) -> Reply:
+    def hear(self) -> Body:
         """Return the child's next reply; an error is raised as itself."""
         line = self.child.hear()
         if not line:
             raise OutcomeUnknown(f"the child ended without an answer: {self.child.complaints()}")
-        reply = decode_reply.decode(line)
-        if isinstance(reply, Failure):
-            raise _error(reply)
+        reply = from_line(line)
+        if isinstance(reply, Failed):
+            raise reply.failure.rebuilt()
         return reply
-
-
-def _outcome(result: Outcome | None, refusal: Failure | None) -> Outcome:
-    if refusal is None:
-        assert result is not None
-        return result
-    error = _error(refusal)
-    assert isinstance(error, Refused)
-    return error
-
-
-def _error(failure: Failure) -> DistqueueError:
-    error: DistqueueError = getattr(errors, failure.error)(failure.message)
-    return error

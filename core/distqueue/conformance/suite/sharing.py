@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from distqueue.broker.event import Apply, Wait, Welcome
 from distqueue.commands import (
     Ack,
     Claim,
@@ -17,7 +18,7 @@ from distqueue.commands import (
     Retry,
     Settle,
 )
-from distqueue.conformance.agent import Apply, Wait
+from distqueue.conformance.agent import from_line
 from distqueue.conformance.campaign import run
 from distqueue.conformance.checker import Result
 from distqueue.conformance.clauses import clause
@@ -111,7 +112,7 @@ class Sharing(Subject):
             for child in children:
                 self.cleanup.callback(child.close)
             for child in children:
-                assert b"ready" in child.hear()
+                assert isinstance(from_line(child.hear()), Welcome)
             others = [self.other_process(), self.other_process()]
             for number, other in enumerate(others):
                 expect(other.apply([self.make(task_id=f"t{number}")])[0], Stored)
@@ -156,7 +157,7 @@ class Sharing(Subject):
         self.put(task_id="it")
         (theirs,) = self.claim_in(other, lease=max(self.moment, 0.1))
         other.child.stop()
-        other.ask(Apply([kind(queue=self.queue, receipt=theirs.receipt)]))  # type: ignore[list-item]
+        other.ask(Apply.of([kind(queue=self.queue, receipt=theirs.receipt)]))
         mine = self.claim_soon()
         assert (mine.task_id, mine.attempt) == ("it", 2)
         before = self.record("it")
@@ -187,7 +188,7 @@ class Sharing(Subject):
         for number in range(8):
             other = self.other_process()
             batch: list[Command] = [self.make("x" * 200, task_id=f"b{number}.{each}") for each in range(size)]
-            other.ask(Apply(batch))  # type: ignore[arg-type]
+            other.ask(Apply.of(batch))
             if number % 2:  # the kill falls somewhere between reading the batch and its answer
                 self.until(lambda at=number: self.stats().ready or at, "anything")  # type: ignore[misc]
             other.child.kill()
