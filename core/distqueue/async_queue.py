@@ -38,6 +38,7 @@ from distqueue.results import (
     Claimed,
     Counted,
     Found,
+    Lease,
     Outcome,
     PauseSet,
     Purged,
@@ -45,7 +46,6 @@ from distqueue.results import (
     Redriven,
     Removed,
     Result,
-    Seen,
     Settled,
     Stored,
 )
@@ -63,7 +63,8 @@ class _AsyncSession(Session):
     def __init__(self, open_broker: Callable[[], Broker], queue: str, defaults: Defaults) -> None:
         super().__init__(open_broker, queue, defaults)
         self.commit = AsyncCommit(lambda: self.broker)
-        self.waiter = Waiter(self._wait)
+        self.waiter = Waiter(lambda: self.broker, self._give_back)
+        self.claims.add(self.waiter.in_flight)
         self._claiming: set[Outcomes] = set()
 
     async def claim(self, claim: Claim) -> Claimed:
@@ -85,7 +86,7 @@ class _AsyncSession(Session):
         self.waiter.close()
         for answer in list(self._claiming):
             self._abandon(answer)
-        for step in (_carried_out, self.close):
+        for step in (self.settle_claims, _carried_out, self.close):
             if not self.commit.is_closed:
                 await self.commit.call(step)
         self.commit.close()
@@ -94,18 +95,17 @@ class _AsyncSession(Session):
         super().close()
         self.waiter.join()
 
-    def _wait(self, seen: Seen) -> None:
-        self.broker.wait(self.queue, seen, None)
-
     def _abandon(self, answer: Outcomes) -> None:
         if answer in self._claiming:
             self._claiming.discard(answer)
-            answer.add_done_callback(self._give_back)
+            answer.add_done_callback(self._give_back_claimed)
 
-    def _give_back(self, answer: Outcomes) -> None:
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        if leases := leases_in(answer.result()):
+    def _give_back_claimed(self, answer: Outcomes) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._give_back(leases_in(answer.result()))
+
+    def _give_back(self, leases: list[Lease]) -> None:
+        if leases:
             releases = [Release(queue=self.queue, receipt=lease.receipt) for lease in leases]
             self.commit.submit(releases).add_done_callback(_log_failure)
 
@@ -189,7 +189,12 @@ class AsyncQueue(Client[_AsyncSession]):
                 if left is not None and left <= 0:
                     waiter.wake_one()  # the hint that woke this one is for those who still wait
                     return []
-                await waiter.sleep(claimed.seen, left)
+                if parked := await waiter.sleep(claim, claimed.seen, left):
+                    waiter.wake_one()
+                    return [
+                        AsyncDelivery(session, one, claim.lease, one.began(claim.lease), submit)
+                        for one in parked
+                    ]
         except BaseException:
             waiter.wake_one()  # whoever goes without having looked passes the hint on
             raise

@@ -20,10 +20,10 @@ from typing import Final
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.combine import Answer, apply_together, fitting
-from distqueue.commands import Command
+from distqueue.commands import Claim, Command
 from distqueue.errors import Closed, OutcomeUnknown
 from distqueue.limits import check_batch, payload_bytes
-from distqueue.results import Outcome, Seen
+from distqueue.results import Lease, Outcome, Seen
 
 PATIENCE: Final = 1.0
 """How long a follower sleeps, in seconds, before it looks for itself whether the store is free."""
@@ -83,6 +83,12 @@ class GroupCommit(Broker):
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         return self._inner.wait(queue, seen, timeout)
+
+    def park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease] | None:
+        return self._inner.park(claim, seen, timeout)
+
+    def unpark(self, token: str | None = None) -> None:
+        self._inner.unpark(token)
 
     def close(self) -> None:
         """Carry out what has gathered, then close the inner broker. Waits for a call that is running."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.commands import READS, Ack, Command, Reject, Retry, Settle
+from distqueue.commands import READS, Ack, Claim, Command, Reject, Retry, Settle
 from distqueue.errors import Refused
 from distqueue.plugins.events import (
     BrokerStartedEvent,
@@ -53,11 +53,22 @@ class Observed(Broker):
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         began = time.perf_counter()
         outcomes = self._inner.apply(commands)
-        self._tell(list(zip(commands, outcomes)), time.perf_counter() - began)
+        pairs: Pairs = list(zip(commands, outcomes))
+        if committed := _committed(pairs, time.perf_counter() - began):
+            self._plugins.notify("distqueue_committed", committed)
+        self._tell(pairs)
         return outcomes
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         return self._inner.wait(queue, seen, timeout)
+
+    def park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease] | None:
+        if leases := self._inner.park(claim, seen, timeout):  # the commit was another caller's
+            self._tell([(claim, Claimed(leases=leases))])
+        return leases
+
+    def unpark(self, token: str | None = None) -> None:
+        self._inner.unpark(token)
 
     def close(self) -> None:
         self._inner.close()
@@ -66,9 +77,7 @@ class Observed(Broker):
             event = BrokerStoppedEvent(url=self._url, pid=os.getpid())
             self._plugins.notify("distqueue_broker_stopped", event)
 
-    def _tell(self, pairs: Pairs, seconds: float) -> None:
-        if committed := _committed(pairs, seconds):
-            self._plugins.notify("distqueue_committed", committed)
+    def _tell(self, pairs: Pairs) -> None:
         for hook, events in _EVENTS.items():
             if self._plugins.has_observers(hook):
                 for event in events(pairs):

@@ -24,6 +24,7 @@ from distqueue.results import (
     Claimed,
     Counted,
     Found,
+    Lease,
     Outcome,
     PauseSet,
     Purged,
@@ -143,7 +144,7 @@ class Queue(Client[Session]):
         deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
         session = self._session
         broker = session.broker
-        in_flight = threading.Lock()
+        in_flight = threading.RLock()  # which a signal handler that closes the queue may take again
         session.claims.add(in_flight)
         try:
             while True:
@@ -155,7 +156,13 @@ class Queue(Client[Session]):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return []
-                broker.wait(self.name, claimed.seen, left)
+                with in_flight:
+                    parked = broker.park(claim, claimed.seen, left)
+                    self._check_handed_out(session, parked or [])
+                if parked:
+                    return [Delivery(session, one, claim.lease, one.began(claim.lease)) for one in parked]
+                if parked is None:
+                    broker.wait(self.name, claimed.seen, left)
         except (Refused, StoreError):  # nothing was claimed
             raise
         except BaseException:
@@ -268,9 +275,7 @@ class Queue(Client[Session]):
         """
         self._is_closed = True
         if (session := self._sessions.get(os.getpid())) is not None:
-            for in_flight in list(session.claims):
-                with in_flight:
-                    pass
+            session.settle_claims()
             session.close()
 
     def __enter__(self) -> Self:
@@ -293,9 +298,13 @@ class Queue(Client[Session]):
         """Claim once; :meth:`close` waits for it, so that nothing stays claimed."""
         self._check_open()
         claimed = expect(session.apply([claim])[0], Claimed)
+        self._check_handed_out(session, claimed.leases)
+        return claimed
+
+    def _check_handed_out(self, session: Session, leases: list[Lease]) -> None:
+        """Give back what was claimed if the queue was closed meanwhile, as nobody will handle it."""
         try:
             self._check_open()
         except Closed:
-            session.release([lease.receipt for lease in claimed.leases])
+            session.release([lease.receipt for lease in leases])
             raise
-        return claimed

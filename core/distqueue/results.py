@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from distqueue.errors import Refused
@@ -40,6 +42,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group: str | None = None
     publisher_id: str | None = None
     headers: dict[str, str] | None = None
+
+    def began(self, seconds: float) -> float:
+        """Return when a lease of so many seconds began, on this process's monotonic clock; not later than now."""
+        now = time.monotonic()
+        return min(now, now + self.until - time.time() - seconds)
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from logging import getLogger
+from typing import Final
 
 import msgspec
 
@@ -18,7 +19,8 @@ from distqueue.renewal import Renewal
 from distqueue.results import Outcome
 from distqueue.unwaited import Unwaited
 
-_logger = getLogger("distqueue")
+_PAUSE: Final = 0.01
+_logger: Final = getLogger("distqueue")
 
 
 class Session:
@@ -29,7 +31,7 @@ class Session:
         self.backoff = defaults.retry
         self.renewal = Renewal(self.apply, queue)
         self.unwaited = Unwaited(self.apply, defaults.flush_interval)
-        self.claims: set[threading.Lock] = set()
+        self.claims: set[threading.RLock] = set()
         """One lock for each claim under way, held while it is: closing waits for them."""
         self._pid = os.getpid()
         self._open_broker = open_broker
@@ -56,6 +58,14 @@ class Session:
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands."""
         return (self._broker or self.broker).apply(commands)
+
+    def settle_claims(self) -> None:
+        """Wait for the claims under way; those that are parked are not parked any longer."""
+        for in_flight in list(self.claims):
+            while not in_flight.acquire(timeout=_PAUSE):
+                if self._broker is not None:
+                    self._broker.unpark()
+            in_flight.release()
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Release whatever claims with an unknown outcome have taken; what fails is only logged."""

@@ -1,6 +1,7 @@
 """Waiting for tasks on behalf of many coroutines: one thread for a queue, however many wait.
 
-One change wakes one sleeper. If that finds a task, it wakes the next, as there may be more; if it
+The claim of the one that has slept longest is parked, if the broker lets a claim wait; otherwise a change
+wakes that one, and it looks for itself. If it finds a task, it wakes the next, as there may be more; if it
 finds none, there is none for the others either.
 """
 
@@ -12,45 +13,85 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
+
+from distqueue.broker import Broker
+from distqueue.commands import Claim, Release
 from distqueue.errors import Closed
-from distqueue.results import Seen
+from distqueue.results import Lease, Seen
+
+
+class _Sleeper(msgspec.Struct, eq=False):
+    """A coroutine that sleeps, and what it wants to claim."""
+
+    claim: Claim
+    seen: Seen
+    leases: asyncio.Future[list[Lease]]
+
+    def wake(self, leases: list[Lease]) -> bool:
+        """Wake the coroutine if it still sleeps."""
+        if self.leases.done():
+            return False
+        self.leases.set_result(leases)
+        return True
+
+    def unclaimed(self) -> list[Lease]:
+        """Return what was claimed for a coroutine that was cancelled while it was told so."""
+        told = self.leases.done() and not self.leases.cancelled() and self.leases.exception() is None
+        return self.leases.result() if told else []
 
 
 class Waiter:
-    """Sleepers, and the thread that waits for them. All but the thread runs in the event loop."""
+    """Sleepers, and the thread that waits for them. All but the thread runs in the event loop.
 
-    def __init__(self, wait: Callable[[Seen], object]) -> None:
-        self._wait = wait
+    ``give_back`` is called, in the loop, with what was claimed for a sleeper that is gone.
+    """
+
+    def __init__(self, broker: Callable[[], Broker], give_back: Callable[[list[Lease]], object]) -> None:
+        self.in_flight = threading.RLock()
+        """Held while a claim is parked, and until the loop has been told what came of it."""
+        self._broker = broker
+        self._give_back = give_back
         self._changed = threading.Condition()
-        self._asked: tuple[Seen, asyncio.AbstractEventLoop] | None = None
+        self._asked: _Sleeper | None = None
         self._is_closed = False
         self._thread: threading.Thread | None = None
-        self._sleepers: deque[asyncio.Future[None]] = deque()
+        self._sleepers: deque[_Sleeper] = deque()
+        self._served: _Sleeper | None = None
 
-    async def sleep(self, seen: Seen, at_most: float | None) -> None:
-        """Return once there may be more than ``seen``, or after ``at_most`` seconds.
+    async def sleep(self, claim: Claim, seen: Seen, at_most: float | None) -> list[Lease]:
+        """Return what was claimed, once there may be more than ``seen``, or after ``at_most`` seconds.
+
+        That is nothing if the broker lets no claim wait, and may be nothing anyway: claim again to know.
 
         Raises:
             Closed: the queue was closed.
         """
         loop = asyncio.get_running_loop()
-        sleeper: asyncio.Future[None] = loop.create_future()
+        sleeper = _Sleeper(claim, seen, loop.create_future())
         self._sleepers.append(sleeper)
-        alarm = None if at_most is None else loop.call_later(at_most, _wake, sleeper)
+        alarm = None if at_most is None else loop.call_later(at_most, sleeper.wake, [])
         try:
-            self._wait_for(seen, loop)
-            await sleeper
+            self._serve(self._sleepers[0], seen)
+            return await sleeper.leases
+        except BaseException:
+            self._give_back(sleeper.unclaimed())
+            raise
         finally:
             if alarm is not None:
                 alarm.cancel()
             with suppress(ValueError):
                 self._sleepers.remove(sleeper)
+            if self._served is sleeper:
+                self._broker().unpark(claim.token)
 
     def wake_one(self) -> None:
-        """Let the coroutine that has slept longest look for itself."""
-        while self._sleepers:
-            if _wake(self._sleepers.popleft()):
-                return
+        """Let the coroutine that has slept longest look for itself, but not the one that the thread serves."""
+        for sleeper in list(self._sleepers):
+            if sleeper is not self._served:
+                self._sleepers.remove(sleeper)
+                if sleeper.wake([]):
+                    return
 
     def close(self) -> None:
         """Let every sleeper raise ``Closed``. The thread ends once the broker is closed."""
@@ -64,51 +105,72 @@ class Waiter:
         if self._thread is not None:
             self._thread.join()
 
-    def _wait_for(self, seen: Seen, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, sleeper: _Sleeper, seen: Seen) -> None:
+        """Let the thread wait for a sleeper, if it does not wait for one already."""
+        if self._is_closed:
+            raise Closed("the queue was closed while waiting")
+        if self._served is not None:
+            return
+        sleeper.seen = seen
+        self._served = sleeper
         with self._changed:
-            if self._is_closed:
-                raise Closed("the queue was closed while waiting")
-            self._asked = (seen, loop)
+            self._asked = sleeper
             self._changed.notify()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="distqueue-waiter", daemon=True)
             self._thread.start()
 
+    def _returned(self, leases: list[Lease]) -> None:
+        """The thread is back, with what it claimed, or with news for whoever looks first."""
+        served, self._served = self._served, None
+        if not leases:
+            self.wake_one()
+        elif served is None or not served.wake(leases):
+            self._give_back(leases)
+
     def _fail_all(self, error: Exception) -> None:
+        self._served = None
         while self._sleepers:
             sleeper = self._sleepers.popleft()
-            if not sleeper.done():
-                sleeper.set_exception(error)
+            if not sleeper.leases.done():
+                sleeper.leases.set_exception(error)
 
     # --- In the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (next_one := self._next()) is not None:
-            seen, loop = next_one
+        while (sleeper := self._next()) is not None:
+            loop = sleeper.leases.get_loop()
             try:
-                self._wait(seen)
+                if self._park(sleeper, loop) is None:
+                    self._broker().wait(sleeper.claim.queue, sleeper.seen, None)
+                    _in_loop(loop, self._returned, [])
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                 _in_loop(loop, self._fail_all, error)
-            else:
-                _in_loop(loop, self.wake_one)
 
-    def _next(self) -> tuple[Seen, asyncio.AbstractEventLoop] | None:
-        """Return what the last sleeper has seen, once there is one; ``None`` at the end."""
+    def _next(self) -> _Sleeper | None:
+        """Return whom to wait for, once there is one; ``None`` at the end."""
         with self._changed:
             while self._asked is None and not self._is_closed:
                 self._changed.wait()
             asked, self._asked = self._asked, None
             return None if self._is_closed else asked
 
+    def _park(self, sleeper: _Sleeper, loop: asyncio.AbstractEventLoop) -> list[Lease] | None:
+        """Park a claim, if the broker does that, and tell the loop what came of it."""
+        with self.in_flight:
+            if self._is_closed:
+                return []
+            leases = self._broker().park(sleeper.claim, sleeper.seen, None)
+            if leases is not None and not _in_loop(loop, self._returned, leases) and leases:
+                releases = [Release(queue=sleeper.claim.queue, receipt=lease.receipt) for lease in leases]
+                self._broker().apply(releases)
+            return leases
 
-def _wake(sleeper: asyncio.Future[None]) -> bool:
-    """Wake a coroutine if it still sleeps."""
-    if sleeper.done():
-        return False
-    sleeper.set_result(None)
-    return True
 
-
-def _in_loop[*A](loop: asyncio.AbstractEventLoop, function: Callable[[*A], None], *arguments: *A) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody waits
+def _in_loop[*A](loop: asyncio.AbstractEventLoop, function: Callable[[*A], None], *arguments: *A) -> bool:
+    """Call a function in the loop; ``False`` if that is closed, and nobody waits there any longer."""
+    try:
         loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        return False
+    return True

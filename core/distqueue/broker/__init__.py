@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command
-from distqueue.results import Outcome, Seen
+from distqueue.commands import Claim, Command
+from distqueue.results import Lease, Outcome, Seen
 
 
 class Broker(ABC):
@@ -45,6 +45,18 @@ class Broker(ABC):
         Raises:
             Closed: the broker has been closed.
         """
+
+    def park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease] | None:
+        """Wait as :meth:`wait` does, and claim in the very commit that brings a task.
+
+        Returns what was claimed, which may be nothing: claim again to know. ``None``, at once, if this
+        broker lets no claim wait, as none does but a broker process: :meth:`wait` for it.
+
+        Raises: as :meth:`apply`.
+        """
+
+    def unpark(self, token: str | None = None) -> None:
+        """Let the parked claims return at once, all or the one with this token."""
 
     @abstractmethod
     def close(self) -> None:

@@ -49,6 +49,7 @@ class Channel:
         self._socket = sock
         self._numbers = count(1)
         self._arrived = bytearray()
+        self.has_ended = False
         try:
             self.welcome = self._greeting()
         except BaseException:
@@ -84,7 +85,7 @@ class Channel:
         with pipe:
             return cls(socket.socket(fileno=os.dup(pipe.fileno())))
 
-    def ask(self, body: Apply | Wait, timeout: float | None) -> Body:
+    def ask(self, body: Apply | Wait, timeout: float) -> Body:
         """Ask, and return the answer.
 
         Raises:
@@ -108,6 +109,12 @@ class Channel:
         """Let whoever waits for an answer, in another thread, find the channel broken."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Ask for nothing more: whoever waits for an answer gets what is under way, or finds it broken."""
+        self.has_ended = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Hang up."""

@@ -8,20 +8,25 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from distqueue.broker import Broker
 from distqueue.broker.again import apply_again
 from distqueue.broker.channel import Broken, Channel
 from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Woken, encode, request
+from distqueue.broker.parked import LONGEST
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command, Put
+from distqueue.commands import Claim, Command, Put
 from distqueue.errors import BrokerGone, Closed, InvalidTask, OutcomeUnknown
 from distqueue.limits import check_batch, check_types
-from distqueue.results import Outcome, Seen
+from distqueue.outcomes import leases_in
+from distqueue.results import Lease, Outcome, Seen
 
 GRACE: Final = 10.0
 """How long a client waits for a broker process to come back, in seconds."""
 ANSWER_TIMEOUT: Final = 60.0
 """How long a client waits for the answer to a call, in seconds."""
+_WAIT_TIMEOUT: Final = LONGEST + ANSWER_TIMEOUT
 _PAUSE: Final = 0.02
 _REMEDY: Final = "no broker process serves there: start one with `distqueue serve`"
 _UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
@@ -54,8 +59,9 @@ class Connection(Broker):
         self._grace = grace
         self._lock = threading.Lock()
         self._idle: list[Channel] = []
-        self._busy: set[Channel] = set()
-        self._is_closed = False
+        self._busy: dict[Channel, str | None] = {}
+        """With the token of the claim that is parked there."""
+        self._closed = threading.Event()
         self._was_stopped = False
         channel = first or self._first()
         self._capabilities = channel.welcome.capabilities
@@ -96,7 +102,7 @@ class Connection(Broker):
                 self._was_stopped = False
                 return outcomes
             except Broken as broken:
-                if self._is_closed:
+                if self._closed.is_set():
                     raise Closed("the queue was closed") from None
                 sent = sent or broken.sent
                 is_clean = broken.clean or self._was_stopped
@@ -108,16 +114,45 @@ class Connection(Broker):
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         try:
-            return self._ask(Wait(queue, seen, timeout), Woken, None).seen
+            return self._ask(Wait(queue, seen, timeout), Woken, _WAIT_TIMEOUT).seen
         except Broken as broken:
-            if self._is_closed:
+            if self._closed.is_set():
                 raise Closed("the queue was closed while waiting") from None
             self._was_stopped = self._was_stopped or broken.clean
             return Seen()  # look for yourself: the next claim finds out what became of the broker process
 
+    def park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease]:
+        try:
+            return self.attempt_park(claim, seen, timeout)
+        except Gone:
+            return leases_in(self.apply([replace(claim, again=True)]))
+
+    def attempt_park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease]:
+        """Let a claim wait, as :meth:`park`.
+
+        Raises:
+            Gone: it may have been carried out, and the answer is lost.
+        """
+        began = time.time()
+        try:
+            return self._ask(Wait(claim.queue, seen, timeout, claim), Woken, _WAIT_TIMEOUT).leases
+        except Broken as broken:
+            if self._closed.is_set():
+                raise Closed("the queue was closed while waiting") from None
+            self._was_stopped = self._was_stopped or broken.clean
+            if broken.sent:
+                raise Gone(str(broken), sent=True, began=began) from None
+            return []
+
+    def unpark(self, token: str | None = None) -> None:
+        with self._lock:
+            parked = [channel for channel, held in self._busy.items() if held and token in (None, held)]
+        for channel in parked:
+            channel.end()
+
     def close(self) -> None:
         with self._lock:
-            self._is_closed = True
+            self._closed.set()
             idle, self._idle = self._idle, []
             busy = list(self._busy)
         for channel in busy:
@@ -160,8 +195,9 @@ class Connection(Broker):
         outcomes = iter(self._apply(rest) if rest else ())
         return [refusal or next(outcomes) for refusal in refusals]
 
-    def _ask[R: Applied | Woken](self, body: Apply | Wait, kind: type[R], timeout: float | None) -> R:
-        channel = self._take()
+    def _ask[R: Applied | Woken](self, body: Apply | Wait, kind: type[R], timeout: float) -> R:
+        token = body.claim.token if isinstance(body, Wait) and body.claim is not None else None
+        channel = self._take(token)
         answer: Body | None = None
         try:
             answer = channel.ask(body, timeout)
@@ -173,31 +209,35 @@ class Connection(Broker):
             raise Broken("the broker process answers what was not asked", sent=True)
         return answer
 
-    def _take(self) -> Channel:
-        """Return a channel for one call: an idle one, or a new one."""
+    def _take(self, token: str | None) -> Channel:
+        """Return a channel for one call, which parks the claim with this token: an idle one, or a new one."""
         with self._lock:
-            if self._is_closed:
+            if self._closed.is_set():
                 raise Closed("the queue was closed")
             channel = self._idle.pop() if self._idle else None
             if channel is not None:
-                self._busy.add(channel)
+                self._busy[channel] = token
                 return channel
         try:
             channel = self._dial()
         except OSError as error:
             raise Broken(f"no broker process can be reached: {error}") from error
         with self._lock:
-            self._busy.add(channel)
+            self._busy[channel] = token
+            if self._closed.is_set():
+                channel.interrupt()
         return channel
 
     def _give_back(self, channel: Channel, *, is_whole: bool) -> None:
         """Keep a channel for the next call. Where one is broken the idle ones are too."""
         with self._lock:
-            self._busy.discard(channel)
-            if is_whole and not self._is_closed:
+            del self._busy[channel]
+            if is_whole and not channel.has_ended and not self._closed.is_set():
                 self._idle.append(channel)
                 return
-            idle, self._idle = self._idle, []
+            idle: list[Channel] = []
+            if not channel.has_ended:
+                idle, self._idle = self._idle, []
         for each in (channel, *idle):
             each.close()
 

@@ -9,14 +9,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from distqueue.broker import Broker
 from distqueue.broker.again import apply_again
 from distqueue.broker.channel import Broken, Channel
 from distqueue.broker.connection import GRACE, Connection, Gone
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command
+from distqueue.commands import Claim, Command
 from distqueue.errors import Closed, StoreServed
-from distqueue.results import Outcome, Seen
+from distqueue.outcomes import leases_in
+from distqueue.results import Lease, Outcome, Seen
 
 _PAUSE: Final = 0.01
 
@@ -60,6 +63,22 @@ class Door(Broker):
             if self._is_closed:
                 raise
             return Seen()  # the door was closed behind another way in: look for yourself
+
+    def park(self, claim: Claim, seen: Seen, timeout: float | None) -> list[Lease] | None:
+        inner = self._inner
+        if not isinstance(inner, Connection):
+            return inner.park(claim, seen, timeout)
+        try:
+            return inner.attempt_park(claim, seen, timeout)
+        except Gone:
+            return leases_in(self.apply([replace(claim, again=True)]))
+        except Closed:
+            if self._is_closed:
+                raise
+            return []  # the door was closed behind another way in: claim to know
+
+    def unpark(self, token: str | None = None) -> None:
+        self._inner.unpark(token)
 
     def close(self) -> None:
         with self._switching:

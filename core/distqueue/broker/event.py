@@ -18,7 +18,7 @@ from distqueue import errors
 from distqueue.capabilities import Capabilities
 from distqueue.commands import AnyCommand, Command
 from distqueue.errors import DistqueueError, OutcomeUnknown, Refused, UniqueTaken
-from distqueue.results import AnyResult, Browsed, Claimed, Found, Outcome, Seen, Settled, Stored
+from distqueue.results import AnyResult, Browsed, Claimed, Found, Lease, Outcome, Seen, Settled, Stored
 from distqueue.task import TaskRecord
 
 WIRE: Final = 1
@@ -93,11 +93,12 @@ class Apply(msgspec.Struct, frozen=True, gc=False, tag="apply"):
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False, tag="wait"):
-    """Ask for ``Broker.wait``."""
+    """Ask for ``Broker.wait``, or, with a ``claim``, for ``Broker.park``."""
 
     queue: str
     seen: Seen
     timeout: float | None
+    claim: c.Claim | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
@@ -127,10 +128,11 @@ class Applied(msgspec.Struct, frozen=True, gc=False, tag="applied"):
         return [_meant(each) for each in self.outcomes]
 
 
-class Woken(msgspec.Struct, frozen=True, gc=False, tag="woken"):
-    """What ``wait`` returned."""
+class Woken(msgspec.Struct, frozen=True, gc=False, tag="woken", omit_defaults=True):
+    """What ``wait`` returned, or ``park``."""
 
     seen: Seen
+    leases: list[Lease] = []
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

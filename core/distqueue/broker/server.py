@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import batched
 from logging import getLogger
 from operator import attrgetter
 from typing import Final
@@ -40,10 +41,10 @@ from distqueue.broker.event import (
 )
 from distqueue.broker.frames import MAX_FRAME
 from distqueue.broker.link import Cut, Link
-from distqueue.broker.parked import Parked
+from distqueue.broker.parked import Parked, Waiting
 from distqueue.combine import apply_together, fitting
 from distqueue.commands import READS, Claim, Command, Pause, Put, Release
-from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
+from distqueue.errors import Closed, OutcomeUnknown, Refused, StoreFailed
 from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
 
@@ -206,8 +207,8 @@ class Server:
                 raise Cut("it speaks as only a broker process may")
 
     def _park(self, link: Link, number: int, wait: Wait) -> None:
-        if (news := self._parked.add(link, number, wait)) is not None:
-            self._say(link, reply(number, Woken(news)))
+        if (waiting := self._parked.add(link, number, wait)) is not None:
+            self._say(link, reply(number, Woken(waiting.seen)))
 
     def _turn_away(self, link: Link) -> None:
         is_ours = link.uid in (os.getuid(), 0)
@@ -221,25 +222,47 @@ class Server:
     # --- Carrying out ---------------------------------------------------------------------------------
 
     def _carry_out(self) -> None:
-        """Carry out what has arrived, as few commits as it fits into."""
+        """Carry out what has arrived, as few commits as it fits into, with the claims that wait for it."""
+        max_batch = self._broker.capabilities.max_batch
         while self._calls and self.failure is None:
-            calls = fitting(self._calls, self._broker.capabilities.max_batch)
+            calls = fitting(self._calls, max_batch)
             for _ in calls:
                 self._calls.popleft()
-            answers = apply_together(self._broker.apply, [call.commands for call in calls])
-            for call, answer in zip(calls, answers):
-                self._answer(call, answer)
+            self._work.subtract(self._apply(calls, self._waiting_for(calls, max_batch)))
+
+    def _waiting_for(self, calls: Sequence[_Call], max_batch: int) -> list[Waiting]:
+        """Let those go that wait in order to claim, for whom there is a task among the puts of some calls."""
+        if not len(self._parked):
+            return []
+        puts = Counter(command.queue for call in calls for command in call.commands if type(command) is Put)
+        room = max_batch - sum(len(call.commands) for call in calls)
+        waiting: list[Waiting] = []
+        for queue, count in puts.items():
+            waiting += self._parked.claiming(queue, min(count, room - len(waiting)))
+        return waiting
+
+    def _apply(self, calls: Sequence[_Call], waiting: Sequence[Waiting]) -> Counter[str]:
+        """Carry out calls, and after them the claims of clients that wait, in one commit.
+
+        Returns how many tasks of each queue were handed to those.
+        """
+        parts = [call.commands for call in calls] + [one.commands for one in waiting]
+        answers = apply_together(self._broker.apply, parts)
+        for call, answer in zip(calls, answers):
+            self._answer(call, answer)
+        handed: Counter[str] = Counter()
+        for one, answer in zip(waiting, answers[len(calls) :]):
+            handed[one.queue] += self._hand_out(one, answer)
+        return handed
 
     def _answer(self, call: _Call, answer: list[Outcome] | Exception) -> None:
         if isinstance(answer, Exception):
-            if isinstance(answer, OutcomeUnknown | StoreFailed | Closed):
-                self.failure = answer
-                self._is_stopping = True
-            self._say(call.link, reply(call.number, Failed(Failure.of(answer))))
+            self._fail(call, answer)
             return
         self.handled += len(answer)
         if not self._say(call.link, reply(call.number, Applied.of(answer))):
-            self._take_back(call, answer)
+            self._refuse(call)
+            self._give_back(call, answer)
             return
         if set(map(type, call.commands)) == {Put}:
             self._work.update(map(attrgetter("queue"), call.commands))
@@ -252,8 +275,14 @@ class Server:
             elif isinstance(outcome, Claimed) and outcome.leases:
                 self._work[command.queue] += 1  # where one task was, there may be more
 
-    def _take_back(self, call: _Call, answer: list[Outcome]) -> None:
-        """Give back what was claimed by a call whose answer is larger than a frame, and say so."""
+    def _fail(self, call: _Call | Waiting, error: Exception) -> None:
+        if isinstance(error, OutcomeUnknown | StoreFailed | Closed):
+            self.failure = error
+            self._is_stopping = True
+        self._say(call.link, reply(call.number, Failed(Failure.of(error))))
+
+    def _give_back(self, call: _Call | Waiting, answer: list[Outcome]) -> None:
+        """Release what was claimed by a call whose answer does not reach its client."""
         releases = [
             Release(queue=command.queue, receipt=lease.receipt)
             for command, outcome in zip(call.commands, answer)
@@ -262,22 +291,58 @@ class Server:
         ]
         if releases:
             apply_together(self._broker.apply, [releases])
+            self._work.update(release.queue for release in releases)
+
+    def _refuse(self, call: _Call | Waiting) -> None:
+        """Say that an answer is larger than a frame."""
         failure = Failure("TooLarge", f"the answer is larger than {MAX_FRAME} bytes; ask for less at once")
         self._say(call.link, reply(call.number, Failed(failure)))
 
     # --- Waiting clients ------------------------------------------------------------------------------
 
     def _let_go(self) -> None:
-        """Wake those for whom there may be something now."""
+        """Wake those for whom there may be something now, and claim it for those who want that."""
         if not len(self._parked):
             self._work.clear()
             return
+        woken = self._parked.over()
         if self._looks_every is not None:
-            self._work.update(self._parked.queues)
-        woken = [one for queue, count in self._work.items() for one in self._parked.woken(queue, count)]
-        self._work.clear()
-        for waiting, seen in (*woken, *self._parked.over()):
-            self._say(waiting.link, reply(waiting.number, Woken(seen)))
+            woken += self._parked.with_news()
+        while (woken or self._work) and self.failure is None:
+            work, self._work = +self._work, Counter()
+            woken += [one for queue, count in work.items() for one in self._parked.woken(queue, count)]
+            now = time.monotonic()
+            for one in woken:
+                if not one.claims_at(now):
+                    self._say(one.link, reply(one.number, Woken(one.seen)))
+            claiming = (one for one in woken if one.claims_at(now))
+            for some in batched(claiming, self._broker.capabilities.max_batch):
+                self._work.update(+self._apply((), some))  # where one task was, there may be more
+            woken = []
+
+    def _hand_out(self, waiting: Waiting, answer: list[Outcome] | Exception) -> int:
+        """Give a client what was claimed for it, or let it wait on; return how many tasks it got."""
+        if isinstance(answer, Exception):
+            self._fail(waiting, answer)
+            return 0
+        outcome = answer[0]
+        if isinstance(outcome, Refused):
+            self._say(waiting.link, reply(waiting.number, Failed(Failure.of(outcome))))
+        if not isinstance(outcome, Claimed):
+            return 0
+        if not outcome.leases:
+            waiting.seen = outcome.seen
+            if waiting.link in self._links:
+                self._parked.put_back(waiting)
+            return 0
+        if not self._say(waiting.link, reply(waiting.number, Woken(outcome.seen, outcome.leases))):
+            self._refuse(waiting)
+        elif waiting.link in self._links:
+            if (consumer := self._consumers.get(waiting.link.pid or 0)) is not None:
+                consumer.note(waiting.commands, answer)
+            return len(outcome.leases)
+        self._give_back(waiting, answer)  # as it reached nobody
+        return 0
 
     def _check_patience(self) -> None:
         if (now := time.monotonic()) < self._look_at:
