@@ -44,7 +44,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: dict[str, str] | None = None
 
     def began(self, seconds: float) -> float:
-        """Return when a lease of so many seconds began, on this process's monotonic clock; not later than now."""
+        """Return when the lease, of so many seconds, began by this process's monotonic clock."""
         now = time.monotonic()
         return min(now, now + self.until - time.time() - seconds)
 

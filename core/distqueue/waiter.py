@@ -86,7 +86,7 @@ class Waiter:
                 self._broker().unpark(claim.token)
 
     def wake_one(self) -> None:
-        """Let the coroutine that has slept longest look for itself, but not the one that the thread serves."""
+        """Let the coroutine that has slept longest look for itself, unless the thread serves it."""
         for sleeper in list(self._sleepers):
             if sleeper is not self._served:
                 self._sleepers.remove(sleeper)

@@ -54,8 +54,9 @@ class Broker(ABC):
 
         Raises: as :meth:`apply`.
         """
+        return None
 
-    def unpark(self, token: str | None = None) -> None:
+    def unpark(self, token: str | None = None) -> None:  # noqa: B027 - nothing is parked
         """Let the parked claims return at once, all or the one with this token."""
 
     @abstractmethod
