@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -39,6 +41,26 @@ def test_a_task_that_kills_its_workers_is_dead_after_its_attempts(url: str, serv
         (dead,) = queue.dead()
         assert (dead.task_id, dead.deliveries) == ("poison", 3)
         assert "lease ran out" in (dead.error or "")
+
+
+CONSUMER = (
+    "import sys, time; from distqueue import Queue; print(Queue(sys.argv[1]).get(lease=3600)); time.sleep(60)"
+)
+
+
+def test_the_lease_of_a_consumer_that_waited_for_it_ends_with_it(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        command = [sys.executable, "-u", "-c", CONSUMER, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
+            time.sleep(0.5)  # it waits, most probably
+            queue.put("poison")
+            assert consumer.stdout is not None
+            assert "attempt 1" in consumer.stdout.readline()
+            consumer.kill()
+        again = queue.get(timeout=20)
+        assert again is not None
+        assert (again.attempt, again.deliveries) == (2, 2)
 
 
 def test_a_consumer_that_leaves_uses_up_no_attempt(url: str, serve: Serve) -> None:

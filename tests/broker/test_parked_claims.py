@@ -20,10 +20,12 @@ import pytest
 from distqueue import AsyncQueue, Closed, Delivery, Queue
 from distqueue.broker.event import Apply, Body, Event, Failed, Wait, Woken, decode, encode, request
 from distqueue.broker.frames import Frames, framed
+from distqueue.broker.parked import LONGEST
 from distqueue.commands import Claim
 from distqueue.results import Claimed, Seen
 from distqueue.supervisor import Supervisor
-from tests.broker.conftest import PATIENCE
+from tests.broker.conftest import PATIENCE, wait_until
+from tests.json.tracing import need_strace
 
 type Serve = Callable[..., Supervisor]
 
@@ -158,6 +160,61 @@ def test_what_a_client_claimed_that_is_gone_goes_to_the_next(url: str, serve: Se
         assert second.leases() == [b'"now"']
 
 
+def test_all_that_wait_are_served_once_the_queue_is_resumed(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Client(supervisor) as first, Client(supervisor) as second, Queue(url) as queue:
+        first.park("one")
+        second.park("two")
+        queue.pause()
+        queue.put_many(["a", "b"])
+        queue.resume()
+        assert [first.leases(), second.leases()] == [[b'"a"'], [b'"b"']]
+
+
+@contextmanager
+def slow_disk(supervisor: Supervisor) -> Iterator[None]:
+    """Let each sync of the broker process return half a second late."""
+    need_strace()
+    slowness = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=500000"]
+    command = ["strace", "-f", "-o", os.devnull, *slowness, "-p", str(supervisor.pid)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        assert strace.stderr is not None
+        assert "attached" in strace.stderr.readline()
+        try:
+            yield
+        finally:
+            strace.terminate()
+            strace.communicate(timeout=PATIENCE)
+
+
+def test_what_reaches_nobody_is_given_back(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Client(supervisor) as consumer, Queue(url) as queue, ThreadPoolExecutor(1) as pool:
+        consumer.park("one")
+        with slow_disk(supervisor):
+            put = pool.submit(queue.put, "now")
+            time.sleep(0.2)  # it is being synced
+            consumer.socket.close()
+            put.result(PATIENCE)
+        stats = queue.stats()
+        assert (stats.ready, stats.leased) == (1, 0)
+
+
+def test_a_claim_whose_answer_died_with_the_broker_process_is_found_again(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Queue(url) as queue, Queue(url) as other, waiting(queue) as future, ThreadPoolExecutor(1) as pool:
+        wait_until(lambda: queue.stats().ready == 0, "the store")
+        with slow_disk(supervisor):
+            put = pool.submit(other.put, "now")
+            time.sleep(0.2)  # it is being synced
+            os.kill(supervisor.pid or 0, signal.SIGKILL)
+        delivery = future.result(PATIENCE)
+        put.result(PATIENCE)
+        assert delivery is not None
+        assert delivery.deliveries == 1
+        delivery.ack()
+
+
 @contextmanager
 def waiting(queue: Queue) -> Iterator[Future[Delivery | None]]:
     """Get in another thread."""
@@ -237,6 +294,39 @@ def test_a_cancelled_get_gives_back_what_it_claimed_in_that_moment(url: str, ser
     asyncio.run(race())
 
 
+def test_a_get_that_was_cancelled_claims_no_more(url: str, serve: Serve) -> None:
+    serve()
+
+    async def cancel() -> None:
+        async with AsyncQueue(url) as consumer, AsyncQueue(url) as other:
+            get = asyncio.create_task(consumer.get())
+            await asyncio.sleep(0.2)  # it waits
+            get.cancel()
+            await asyncio.gather(get, return_exceptions=True)
+            await other.put("now")
+            delivery = await other.get(timeout=0)
+            assert delivery is not None
+            assert delivery.deliveries == 1
+
+    asyncio.run(cancel())
+
+
+def test_a_queue_that_was_closed_claims_no_more(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as other:
+        consumer = Queue(url)
+        with waiting(consumer) as future:
+            time.sleep(0.2)  # it waits
+            began = time.monotonic()
+            consumer.close()
+            assert isinstance(future.exception(PATIENCE), Closed)
+            assert time.monotonic() - began < LONGEST  # when the broker process lets it go by itself
+        other.put("now")
+        delivery = other.get(timeout=0)
+        assert delivery is not None
+        assert delivery.deliveries == 1
+
+
 def test_coroutines_that_wait_share_one_thread_and_each_gets_a_task(url: str, serve: Serve) -> None:
     serve()
 
@@ -252,19 +342,18 @@ def test_coroutines_that_wait_share_one_thread_and_each_gets_a_task(url: str, se
     asyncio.run(many())
 
 
-def test_the_lease_of_a_task_that_came_late_is_whole(url: str, serve: Serve) -> None:
+def test_the_lease_of_a_task_that_came_late_began_late(url: str, serve: Serve, tmp_path: Path) -> None:
     serve()
-    with Queue(url) as queue, Queue(url) as other:
-        with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(queue.get, PATIENCE, 1.0)
-            time.sleep(1.5)  # longer than the lease
-            other.put("late")
-            delivery = future.result(PATIENCE)
+    with Queue(url) as queue, Queue(url) as other, ThreadPoolExecutor(1) as pool:
+        future = pool.submit(queue.get, PATIENCE, 3.0)
+        time.sleep(1.5)  # by then a lease of its length would have to be renewed
+        other.put("late")
+        delivery = future.result(PATIENCE)
         assert delivery is not None
         with delivery:
-            time.sleep(1.5)
-            assert not delivery.lost
-        assert other.find(delivery.task_id) is None
+            size = len((tmp_path / "Queue.json").read_bytes().splitlines())
+            time.sleep(0.2)  # in which it would be
+            assert len((tmp_path / "Queue.json").read_bytes().splitlines()) == size
 
 
 CONSUMER = """
