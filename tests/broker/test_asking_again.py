@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from distqueue import LeaseLost, TaskState
 from distqueue.broker.again import apply_again
-from distqueue.commands import Ack, Claim, Put
+from distqueue.commands import Ack, Claim, Put, Release, Retry
 from distqueue.opening import open_broker
 from distqueue.payload import Payload
 from distqueue.results import Claimed, Settled, Stored
@@ -37,4 +38,30 @@ def test_puts_claims_and_acks(url: str, was_carried_out: bool) -> None:
         broker.apply([ack])
     (settled,) = apply_again(broker.apply, [ack], began)
     assert isinstance(settled, Settled)
+    broker.close()
+
+
+@pytest.mark.parametrize("verb", [Release, Retry])
+def test_what_was_given_back_and_taken_by_another(url: str, verb: type[Release | Retry]) -> None:
+    broker = open_broker(url)
+    broker.apply([put("it")])
+    claimed, _ = broker.apply([Claim(queue="q", token="mine"), Claim(queue="q", token="none")])  # noqa: S106
+    assert isinstance(claimed, Claimed)
+    (lease,) = claimed.leases
+    give_back = Retry(queue="q", receipt=lease.receipt, delay=0) if verb is Retry else None
+    commands = [give_back or Release(queue="q", receipt=lease.receipt)]
+    began = time.time()
+    broker.apply(commands)
+    (other,) = broker.apply([Claim(queue="q", token="other")])  # noqa: S106
+    assert isinstance(other, Claimed)
+    (settled,) = apply_again(broker.apply, commands, began)
+    assert settled == Settled(task_id="it", state=TaskState.LEASED)
+    (settled,) = broker.apply([Ack(queue="q", receipt=other.leases[0].receipt)])
+    assert isinstance(settled, Settled)
+    (settled,) = apply_again(broker.apply, commands, began)
+    assert settled == Settled(task_id="it", state=TaskState.DONE)
+    (lost,) = apply_again(broker.apply, [Ack(queue="q", receipt=lease.receipt)], began)
+    assert isinstance(lost, LeaseLost)
+    (lost,) = apply_again(broker.apply, [Release(queue="q", receipt="none")], began)
+    assert isinstance(lost, LeaseLost)
     broker.close()

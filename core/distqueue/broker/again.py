@@ -6,12 +6,16 @@ has seen. What is left to be done here is to make the answers those of the first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
-from distqueue.commands import Claim, Command, Find, Put
-from distqueue.results import Claimed, Found, Outcome, Stored
+from distqueue.commands import Claim, Command, Find, Put, Release, Retry
+from distqueue.errors import LeaseLost
+from distqueue.ids import parse_receipt
+from distqueue.results import Claimed, Found, Outcome, Settled, Stored
+from distqueue.task import TaskState
 
 type Applying = Callable[[Sequence[Command]], list[Outcome]]
 
@@ -20,7 +24,8 @@ def apply_again(apply: Applying, commands: Sequence[Command], began: float) -> l
     """Carry out commands of which it is not known whether they were carried out since ``began``.
 
     What the claims took the first time is handed out, instead of more; what the puts stored then is no
-    duplicate. ``began`` is in seconds since the Unix epoch.
+    duplicate; what was given back then, and handed out again since, is no lost lease. ``began`` is in
+    seconds since the Unix epoch.
     """
     again = [replace(each, again=True) for each in commands if isinstance(each, Claim)]
     found = iter(apply(again) if again else ())
@@ -29,7 +34,34 @@ def apply_again(apply: Applying, commands: Sequence[Command], began: float) -> l
     rest = [command for command, is_taken in zip(commands, taken) if not is_taken]
     answers = iter(apply(rest) if rest else ())
     outcomes = [one if is_taken and one else next(answers) for one, is_taken in zip(kept, taken)]
+    _accept_given_back(apply, commands, outcomes)
     return _without_own_traces(apply, commands, outcomes, began)
+
+
+def _accept_given_back(
+    apply: Applying, commands: Sequence[Command], outcomes: MutableSequence[Outcome]
+) -> None:
+    """Say of a delivery that was to be given back, and is superseded, that it was.
+
+    Should its lease have run out first, then the task is back in line all the same.
+    """
+    given_back = [
+        (position, task_id, command.queue)
+        for position, (command, outcome) in enumerate(zip(commands, outcomes))
+        if isinstance(command, Release | Retry) and isinstance(outcome, LeaseLost)
+        if (task_id := _task_id(command.receipt)) is not None
+    ]
+    finds = [Find(queue=queue, task_id=task_id) for _, task_id, queue in given_back]
+    for (position, task_id, _), answer in zip(given_back, apply(finds) if finds else ()):
+        task = answer.task if isinstance(answer, Found) else None
+        outcomes[position] = Settled(task_id=task_id, state=TaskState.DONE if task is None else task.state)
+
+
+def _task_id(receipt: str) -> str | None:
+    """Return the task of a receipt, if it is one."""
+    with suppress(LeaseLost):
+        return parse_receipt(receipt)[0]
+    return None
 
 
 def _without_own_traces(
