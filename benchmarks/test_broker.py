@@ -141,6 +141,7 @@ def test_waking_and_idle_clients(folder: Path, benchmark: BenchmarkFixture, repo
         process = context.Process(target=consume, args=(url, theirs))
         process.start()
         pipe.recv()
+        queue.stats()
         fd = os.open(folder / "beside", os.O_RDWR | os.O_CREAT, 0o600)
 
         def put_one(latencies: list[float]) -> None:

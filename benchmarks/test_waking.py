@@ -21,6 +21,7 @@ IDLE = 10.0
 def consume(url: str, pipe: Connection) -> None:
     """Wait for tasks, and tell when each arrived; then wait for nothing, and tell what that cost."""
     with Queue(url) as queue:
+        queue.stats()  # open the store
         pipe.send("ready")
         while (delivery := queue.get(timeout=30)) is not None and delivery.data != "end":
             pipe.send(time.monotonic())
@@ -43,6 +44,7 @@ def test_put_to_a_waiting_consumer(
         process = context.Process(target=consume, args=(url, theirs))
         process.start()
         pipe.recv()
+        queue.stats()
 
         def each_round() -> None:
             time.sleep(0.03)  # let the consumer fall asleep

@@ -38,7 +38,7 @@ def hangs_up(sock: socket.socket) -> bool:
 
 
 def test_the_fullest_goes_when_too_much_is_pending(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distqueue.broker.server.MOST_PENDING", 300_000)
+    monkeypatch.setattr("distqueue.broker.links.MOST_PENDING", 300_000)
     frame = framed(encode(request(1, Apply([Put.make("q", "x", Payload(b'"%b"' % (b"x" * 200_000)))]))))
     serving = Serving(url)
     with (

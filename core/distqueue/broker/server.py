@@ -6,7 +6,6 @@ waits behind a timer. One thread does everything: a hop to another costs as much
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import socket
@@ -35,12 +34,11 @@ from distqueue.broker.event import (
     Wait,
     Welcome,
     Woken,
-    encode,
-    goodbye,
     reply,
 )
 from distqueue.broker.frames import MAX_FRAME
 from distqueue.broker.link import Cut, Link
+from distqueue.broker.links import Links
 from distqueue.broker.parked import Parked, Waiting
 from distqueue.combine import apply_together, fitting
 from distqueue.commands import READS, Claim, Command, Pause, Put, Release
@@ -48,12 +46,6 @@ from distqueue.errors import Closed, OutcomeUnknown, Refused, StoreFailed
 from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
 
-MOST_LINKS: Final = 2000
-"""How many clients may be connected; one more is turned away."""
-MOST_PENDING: Final = 256 * 1024 * 1024
-"""How many bytes may have arrived and not be carried out, of all clients together."""
-_LAST_WORDS: Final = 5.0
-"""How long a broker process that ends tries to deliver its answers, in seconds."""
 _LOOK_EVERY: Final = 1.0
 _GIVES_NO_WORK: Final = (*READS, Claim, Pause)
 
@@ -85,8 +77,7 @@ class Server:
         self._broker = broker
         self._looks_every = looks_every
         self._selector = selectors.DefaultSelector()
-        self._links: set[Link] = set()
-        self._pending = 0
+        self._links = Links(self._selector, came=self._welcome, asked=self._take, gone=self._forget)
         self._consumers: dict[int, Consumer] = {}
         self._calls: deque[_Call] = deque()
         self._parked = Parked(broker)
@@ -101,8 +92,7 @@ class Server:
         self._waker, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._waker, selectors.EVENT_READ, self._woken)
         if listener is not None:
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
+            self._links.listen(listener)
 
     @property
     def clients(self) -> int:
@@ -121,15 +111,7 @@ class Server:
 
     def add(self, sock: socket.socket, pid: int | None = None) -> None:
         """Serve a client, whose process is ``pid`` if that is not the one that the socket names."""
-        link = Link(sock, pid)
-        if len(self._links) >= MOST_LINKS or link.uid not in (os.getuid(), 0):
-            self._turn_away(link)
-            return
-        self._links.add(link)
-        self._selector.register(link, selectors.EVENT_READ, partial(self._serve, link))
-        if link.pid is not None and link.pid not in self._consumers:
-            self._watch_process(link.pid)
-        self._say(link, reply(0, Welcome(WIRE, os.getpid(), self._broker.capabilities)))
+        self._links.add(sock, pid)
 
     def stop(self) -> None:
         """Let :meth:`run` finish what has arrived, and return. May be called from anywhere."""
@@ -158,7 +140,9 @@ class Server:
             key.data()
         self._carry_out()
         self._let_go()
-        self._check_patience()
+        if (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + _LOOK_EVERY
+            self._links.check_patience()
 
     # --- Taking in ------------------------------------------------------------------------------------
 
@@ -170,28 +154,6 @@ class Server:
     def _woken(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._waker, 4096)
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            self.add(listener.accept()[0])
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                time.sleep(0.01)  # it stays readable, and there is nothing to be done but wait
-
-    def _serve(self, link: Link) -> None:
-        try:
-            before = link.pending
-            try:
-                events = link.receive()
-            finally:
-                self._pending += link.pending - before
-            for event in events:
-                self._take(link, event)
-            if self._pending > MOST_PENDING:
-                fullest = max(self._links, key=lambda each: each.pending)
-                self._drop(fullest, Cut("too much is pending, and most is its own; send less at once"))
-        except Cut as cut:
-            self._drop(link, cut)
 
     def _take(self, link: Link, event: Event) -> None:
         match event.body:
@@ -208,16 +170,7 @@ class Server:
 
     def _park(self, link: Link, number: int, wait: Wait) -> None:
         if (waiting := self._parked.add(link, number, wait)) is not None:
-            self._say(link, reply(number, Woken(waiting.seen)))
-
-    def _turn_away(self, link: Link) -> None:
-        is_ours = link.uid in (os.getuid(), 0)
-        why = f"it has {len(self._links)} clients" if is_ours else f"user {link.uid} is not its own"
-        _log.warning("a client (pid %s) was turned away: %s", link.pid, why)
-        with suppress(Cut):
-            failure = Failure("StoreBusy", f"the broker process turned this client away: {why}")
-            link.send(encode(reply(0, Failed(failure))))
-        link.close()
+            self._links.say(link, reply(number, Woken(waiting.seen)))
 
     # --- Carrying out ---------------------------------------------------------------------------------
 
@@ -260,7 +213,7 @@ class Server:
             self._fail(call, answer)
             return
         self.handled += len(answer)
-        if not self._say(call.link, reply(call.number, Applied.of(answer))):
+        if not self._links.say(call.link, reply(call.number, Applied.of(answer))):
             self._refuse(call)
             self._give_back(call, answer)
             return
@@ -279,7 +232,7 @@ class Server:
         if isinstance(error, OutcomeUnknown | StoreFailed | Closed):
             self.failure = error
             self._is_stopping = True
-        self._say(call.link, reply(call.number, Failed(Failure.of(error))))
+        self._links.say(call.link, reply(call.number, Failed(Failure.of(error))))
 
     def _give_back(self, call: _Call | Waiting, answer: list[Outcome]) -> None:
         """Release what was claimed by a call whose answer does not reach its client."""
@@ -296,7 +249,7 @@ class Server:
     def _refuse(self, call: _Call | Waiting) -> None:
         """Say that an answer is larger than a frame."""
         failure = Failure("TooLarge", f"the answer is larger than {MAX_FRAME} bytes; ask for less at once")
-        self._say(call.link, reply(call.number, Failed(failure)))
+        self._links.say(call.link, reply(call.number, Failed(failure)))
 
     # --- Waiting clients ------------------------------------------------------------------------------
 
@@ -314,7 +267,7 @@ class Server:
             now = time.monotonic()
             for one in woken:
                 if not one.claims_at(now):
-                    self._say(one.link, reply(one.number, Woken(one.seen)))
+                    self._links.say(one.link, reply(one.number, Woken(one.seen)))
             claiming = (one for one in woken if one.claims_at(now))
             for some in batched(claiming, self._broker.capabilities.max_batch):
                 self._work.update(+self._apply((), some))  # where one task was, there may be more
@@ -327,7 +280,7 @@ class Server:
             return 0
         outcome = answer[0]
         if isinstance(outcome, Refused):
-            self._say(waiting.link, reply(waiting.number, Failed(Failure.of(outcome))))
+            self._links.say(waiting.link, reply(waiting.number, Failed(Failure.of(outcome))))
         if not isinstance(outcome, Claimed):
             return 0
         if not outcome.leases:
@@ -335,7 +288,7 @@ class Server:
             if waiting.link in self._links:
                 self._parked.put_back(waiting)
             return 0
-        if not self._say(waiting.link, reply(waiting.number, Woken(outcome.seen, outcome.leases))):
+        if not self._links.say(waiting.link, reply(waiting.number, Woken(outcome.seen, outcome.leases))):
             self._refuse(waiting)
         elif waiting.link in self._links:
             if (consumer := self._consumers.get(waiting.link.pid or 0)) is not None:
@@ -344,17 +297,16 @@ class Server:
         self._give_back(waiting, answer)  # as it reached nobody
         return 0
 
-    def _check_patience(self) -> None:
-        if (now := time.monotonic()) < self._look_at:
-            return
-        self._look_at = now + _LOOK_EVERY
-        for link in list(self._links):
-            try:
-                link.check_patience()
-            except Cut as cut:
-                self._drop(link, cut)
+    # --- Clients that come and go ---------------------------------------------------------------------
 
-    # --- Clients that go ------------------------------------------------------------------------------
+    def _welcome(self, link: Link) -> None:
+        if link.pid is not None and link.pid not in self._consumers:
+            self._watch_process(link.pid)
+        self._links.say(link, reply(0, Welcome(WIRE, os.getpid(), self._broker.capabilities)))
+
+    def _forget(self, link: Link) -> None:
+        self._work.update(self._parked.forget(link))
+        self._forget_process(link.pid)
 
     def _watch_process(self, pid: int) -> None:
         if (consumer := watched(pid)) is not None:
@@ -376,18 +328,6 @@ class Server:
         for command in will:
             self._work[command.queue] += 1
 
-    def _drop(self, link: Link, why: Cut) -> None:
-        if link not in self._links:
-            return
-        _log.info("client (pid %s): %s", link.pid, why)
-        self._links.discard(link)
-        self._pending -= link.pending
-        self._selector.unregister(link)
-        for queue in self._parked.forget(link):
-            self._work[queue] += 1
-        link.close()
-        self._forget_process(link.pid)
-
     def _forget_process(self, pid: int | None) -> None:
         """Watch a process no more that has nothing here; one that holds leases may come again."""
         consumer = self._consumers.get(pid or 0)
@@ -397,44 +337,9 @@ class Server:
         del self._consumers[consumer.pid]
         consumer.close()
 
-    # --- Speaking -------------------------------------------------------------------------------------
-
-    def _say(self, link: Link, event: Event) -> bool:
-        """Say something to a client; ``False`` if it is too much for one frame."""
-        if link not in self._links:
-            return True
-        if len(frame := encode(event)) > MAX_FRAME:
-            return False
-        try:
-            link.send(frame)
-        except Cut as cut:
-            self._drop(link, cut)
-            return True
-        if link.has_unsent:  # until it has taken its answers, nothing more is read from it
-            self._selector.modify(link, selectors.EVENT_WRITE, partial(self._flush, link))
-        return True
-
-    def _flush(self, link: Link) -> None:
-        try:
-            link.flush()
-        except Cut as cut:
-            self._drop(link, cut)
-            return
-        if not link.has_unsent:
-            self._selector.modify(link, selectors.EVENT_READ, partial(self._serve, link))
-
     def _end(self) -> None:
         """Deliver the last answers, say goodbye if this is one, and free everything."""
-        if self.failure is None:
-            for link in list(self._links):
-                self._say(link, goodbye())
-        deadline = time.monotonic() + _LAST_WORDS
-        while (slow := [link for link in self._links if link.has_unsent]) and time.monotonic() < deadline:
-            self._selector.select(0.05)
-            for link in slow:
-                self._flush(link)
-        for link in self._links:
-            link.close()
+        self._links.close(says_goodbye=self.failure is None)
         for consumer in self._consumers.values():
             consumer.close()
         self._selector.close()
