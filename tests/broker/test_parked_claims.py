@@ -171,6 +171,16 @@ def test_all_that_wait_are_served_once_the_queue_is_resumed(url: str, serve: Ser
         assert [first.leases(), second.leases()] == [[b'"a"'], [b'"b"']]
 
 
+def test_a_follow_up_task_is_for_those_who_wait_in_its_queue(url: str, serve: Serve) -> None:
+    with Client(serve()) as consumer, Queue(url, name="first") as first, Queue(url) as queue:
+        consumer.park("one")
+        first.put("before")
+        delivery = first.get(timeout=0)
+        assert delivery is not None
+        delivery.ack(then=[queue.task("then")])
+        assert consumer.leases() == [b'"then"']
+
+
 @contextmanager
 def slow_disk(supervisor: Supervisor) -> Iterator[None]:
     """Let each sync of the broker process return half a second late."""

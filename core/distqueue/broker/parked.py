@@ -48,8 +48,8 @@ class Parked:
         self._broker = broker
         self._lines: dict[str, dict[int, Waiting]] = {}
 
-    def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
     @property
     def queues(self) -> list[str]:

@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import batched
-from logging import getLogger
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -41,15 +39,13 @@ from distqueue.broker.link import Cut, Link
 from distqueue.broker.links import Links
 from distqueue.broker.parked import Parked, Waiting
 from distqueue.combine import apply_together, fitting
-from distqueue.commands import READS, Claim, Command, Pause, Put, Release
+from distqueue.commands import READS, Ack, Claim, Command, Pause, Put, Release
 from distqueue.errors import Closed, OutcomeUnknown, Refused, StoreFailed
 from distqueue.limits import payload_bytes
 from distqueue.results import Claimed, Outcome
 
 _LOOK_EVERY: Final = 1.0
 _GIVES_NO_WORK: Final = (*READS, Claim, Pause)
-
-_log: Final = getLogger("distqueue")
 
 
 class _Call:
@@ -181,12 +177,13 @@ class Server:
             calls = fitting(self._calls, max_batch)
             for _ in calls:
                 self._calls.popleft()
-            self._work.subtract(self._apply(calls, self._waiting_for(calls, max_batch)))
+            if self._parked:
+                self._work.subtract(self._apply(calls, self._waiting_for(calls, max_batch)))
+            else:
+                self._apply(calls)
 
     def _waiting_for(self, calls: Sequence[_Call], max_batch: int) -> list[Waiting]:
         """Let those go that wait in order to claim, for whom there is a task among the puts of some calls."""
-        if not len(self._parked):
-            return []
         puts = Counter(command.queue for call in calls for command in call.commands if type(command) is Put)
         room = max_batch - sum(len(call.commands) for call in calls)
         waiting: list[Waiting] = []
@@ -194,7 +191,7 @@ class Server:
             waiting += self._parked.claiming(queue, min(count, room - len(waiting)))
         return waiting
 
-    def _apply(self, calls: Sequence[_Call], waiting: Sequence[Waiting]) -> Counter[str]:
+    def _apply(self, calls: Sequence[_Call], waiting: Sequence[Waiting] = ()) -> Counter[str]:
         """Carry out calls, and after them the claims of clients that wait, in one commit.
 
         Returns how many tasks of each queue were handed to those.
@@ -217,14 +214,19 @@ class Server:
             self._refuse(call)
             self._give_back(call, answer)
             return
-        if set(map(type, call.commands)) == {Put}:
-            self._work.update(map(attrgetter("queue"), call.commands))
-            return
-        if (consumer := self._consumers.get(call.link.pid or 0)) is not None:
+        brings_only_tasks = set(map(type, call.commands)) == {Put}
+        if not brings_only_tasks and (consumer := self._consumers.get(call.link.pid or 0)) is not None:
             consumer.note(call.commands, answer)
-        for command, outcome in zip(call.commands, answer):
+        if self._parked:  # or nobody needs to know
+            self._note_work(call.commands, answer)
+
+    def _note_work(self, commands: Sequence[Command], answer: list[Outcome]) -> None:
+        """Note in which queues there may be something for those who wait."""
+        for command, outcome in zip(commands, answer):
             if not isinstance(command, _GIVES_NO_WORK):
                 self._work[command.queue] += 1
+                if isinstance(command, Ack):
+                    self._work.update(put.queue for put in command.then)
             elif isinstance(outcome, Claimed) and outcome.leases:
                 self._work[command.queue] += 1  # where one task was, there may be more
 
@@ -255,7 +257,7 @@ class Server:
 
     def _let_go(self) -> None:
         """Wake those for whom there may be something now, and claim it for those who want that."""
-        if not len(self._parked):
+        if not self._parked:
             self._work.clear()
             return
         woken = self._parked.over()
