@@ -104,7 +104,7 @@ class MemoryBackend(TableBackend):
             if self.has_work():
                 self._shared.changed.notify_all()
 
-    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
+    def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
         return [entry.where for entry in entries if isinstance(entry.where, bytes)]
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:

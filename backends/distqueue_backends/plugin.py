@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from distqueue.plugins import BackendSpec, hookimpl
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryOptions
+from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 
 
 @hookimpl
@@ -27,4 +28,12 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=JSON_CAPABILITIES,
         options=JsonOptions,
         summary="one readable Queue.json, shared by the processes of one machine",
+    )
+    yield BackendSpec(
+        schemes=("sqlite",),
+        load="distqueue_backends.sqlite.backend:SqliteBackend",
+        contract="1",
+        capabilities=SQLITE_CAPABILITIES,
+        options=SqliteOptions,
+        summary="one SQLite database, shared by the processes of one machine",
     )

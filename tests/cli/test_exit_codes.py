@@ -8,7 +8,7 @@ import pytest
 
 from distqueue.cli.errors import EXIT_CODES, ExitCode, exit_code_of
 from distqueue.errors import AckTimeout, DistqueueError, LeaseLost, StoreDamaged, StoreFull, TaskNotFound
-from distqueue_backends.json.lock import StoreLock
+from distqueue_backends.lock import StoreLock
 
 from .conftest import Shell
 

@@ -32,22 +32,22 @@ from distqueue.limits import check_batch
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
-from distqueue_backends.json import compaction, fsck
-from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.filesystem import (
+from distqueue_backends.filesystem import (
     DirectoryWatch,
     open_regular,
     refuse_network,
     remove_leftovers,
     sync_directory,
 )
+from distqueue_backends.json import compaction, fsck
+from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import Damaged, Unfit
-from distqueue_backends.json.lock import StoreLock
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.json.recovery import read_header, settle_tail
 from distqueue_backends.json.replay import Replay, collector_paused
 from distqueue_backends.json.size import carries_payload, most_bytes
+from distqueue_backends.lock import StoreLock
 from distqueue_backends.table.backend import TableBackend
 from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.entry import Entry
@@ -366,7 +366,7 @@ class JsonBackend(TableBackend):
 
     # --- The table's view of the store ------------------------------------------------------------
 
-    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
+    def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
         return self._file.payloads(entries)
 
     def facts(self) -> dict[str, int | float | str | bool]:

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
+from distqueue_backends.filesystem import replacing
 from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.filesystem import replacing
 from distqueue_backends.json.format import CLOSE, Header, encode_header, spans_in, this_version
 from distqueue_backends.json.log_file import ROOM, LogFile
 from distqueue_backends.json.ops import Load

@@ -11,8 +11,8 @@ import msgspec
 
 from distqueue.backend import Fsck
 from distqueue.errors import UnsupportedFormat
+from distqueue_backends.filesystem import open_regular, read_all, write_aside
 from distqueue_backends.json.compaction import compact
-from distqueue_backends.json.filesystem import open_regular, read_all, write_aside
 from distqueue_backends.json.format import (
     CLOSE,
     Commit,

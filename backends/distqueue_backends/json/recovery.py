@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from distqueue.errors import StoreDamaged, UnsupportedFormat
-from distqueue_backends.json.filesystem import read_all, write_aside
+from distqueue_backends.filesystem import read_all, write_aside
 from distqueue_backends.json.format import CLOSE, Damaged, Header, Unlike, decode_header, number_of
 from distqueue_backends.json.log_file import CHUNK, LogFile
 

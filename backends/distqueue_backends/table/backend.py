@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count, islice
 
 from distqueue.backend import Backend
@@ -40,7 +40,7 @@ from distqueue_backends.table.journal import Journal
 from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.receipts import Repeated, current
-from distqueue_backends.table.records import entry_of, gone_of, lease_of, record_of, remembered_of, stats_of
+from distqueue_backends.table.records import entry_of, gone_of, lease_of, record_of, remembered_of
 from distqueue_backends.table.steps import (
     all_plain,
     check_free,
@@ -72,13 +72,19 @@ class TableBackend(Backend):
 
     # --- Where the payload is: the store's own affair ---------------------------------------------
 
-    def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Return the payloads of tasks."""
+    def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the payloads of tasks of a queue."""
         raise NotImplementedError
 
     def facts(self) -> dict[str, int | float | str | bool]:
         """Return facts about the store for ``stats``."""
         return {}
+
+    def page(
+        self, table: QueueTable, states: Collection[int], limit: int, after: int | None
+    ) -> tuple[list[Entry], int | None]:
+        """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from."""
+        return self._pager.page(table, states, limit, after)
 
     def version_of(self, table: QueueTable) -> int:
         """Return what ``wait`` compares to see whether anything happened since."""
@@ -217,18 +223,18 @@ class TableBackend(Backend):
         until = self.lease_now + lease
         table.lease(entries, token, until)
         self._note("claim", table, entries, token=token, until=until)
-        leases = self._leases(entries)
+        leases = self._leases(table, entries)
         self._handed_out += sum([len(lease.data) for lease in leases])
         return Claimed(leases=leases)
 
     def reclaim(self, queue: str, token: str) -> Claimed:
         table = self.table(queue)
-        entries = [e for e in table.tasks.values() if e.state == LEASED and e.token == token]
+        entries = [entry for entry in table.in_states((LEASED,)) if entry.token == token]
         entries.sort(key=lambda entry: (-entry.options.priority, entry.place or 0, entry.number))
-        return Claimed(leases=self._leases(entries))
+        return Claimed(leases=self._leases(table, entries))
 
-    def _leases(self, entries: Sequence[Entry]) -> list[Lease]:
-        return [lease_of(entry, data) for entry, data in zip(entries, self.payloads(entries))]
+    def _leases(self, table: QueueTable, entries: Sequence[Entry]) -> list[Lease]:
+        return [lease_of(entry, data) for entry, data in zip(entries, self.payloads(table, entries))]
 
     def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
         return _each(self._ack, acks)
@@ -362,8 +368,9 @@ class TableBackend(Backend):
     # --- Reading ----------------------------------------------------------------------------------
 
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
-        entry = self._placed(queue).tasks.get(task_id)
-        return None if entry is None else self._records(queue, [entry])[0]
+        table = self._placed(queue)
+        entry = table.tasks.get(task_id)
+        return None if entry is None else self._records(table, [entry])[0]
 
     def browse(
         self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
@@ -371,9 +378,9 @@ class TableBackend(Backend):
         table = self._placed(queue)
         wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
         if order == "line":
-            return Browsed(tasks=self._records(queue, list(islice(table.in_line(), limit))))
-        entries, following = self._pager.page(table, wanted, limit, after)
-        return Browsed(tasks=self._records(queue, entries), next=following)
+            return Browsed(tasks=self._records(table, list(islice(table.in_line(), limit))))
+        entries, following = self.page(table, wanted, limit, after)
+        return Browsed(tasks=self._records(table, entries), next=following)
 
     def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
         page, following = self.table(queue).remembered.page(limit, after)
@@ -381,10 +388,12 @@ class TableBackend(Backend):
 
     def stats(self, queue: str) -> Counted:
         names = sorted(self.tables) if queue == "*" else [queue]
-        return Counted(queues=[stats_of(self._placed(name)) for name in names], store=self.facts())
+        return Counted(queues=[self._placed(name).stats() for name in names], store=self.facts())
 
-    def _records(self, queue: str, entries: Sequence[Entry]) -> list[TaskRecord]:
-        return [record_of(queue, entry, data) for entry, data in zip(entries, self.payloads(entries))]
+    def _records(self, table: QueueTable, entries: Sequence[Entry]) -> list[TaskRecord]:
+        return [
+            record_of(table.name, entry, data) for entry, data in zip(entries, self.payloads(table, entries))
+        ]
 
 
 def _each[C](verb: Callable[[C], Outcome], commands: Sequence[C]) -> list[Outcome]:

@@ -6,11 +6,12 @@ has just decided them or a log is read again, and depend on nothing but their ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
+from distqueue.results import QueueStats
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import (
     DEAD,
@@ -134,6 +135,31 @@ class QueueTable:
         """Return when the next task may become claimable by itself."""
         agendas = (self.due, self.leases, self.expiring)
         return min((at for agenda in agendas if (at := agenda.next_at()) is not None), default=None)
+
+    def in_states(self, states: Collection[int]) -> list[Entry]:
+        """Return the tasks in some states, in the order in which they were put."""
+        entries = [entry for entry in self.tasks.values() if entry.state in states]
+        return sorted(entries, key=lambda entry: entry.number)
+
+    def stats(self) -> QueueStats:
+        """Return the counts of the queue."""
+        counts = self.counts
+        members = (entry for group in self.groups.values() for entry in group if entry is not group.head)
+        first = next(self.in_line(), None)
+        return QueueStats(
+            queue=self.name,
+            ready=counts[READY],
+            scheduled=counts[SCHEDULED],
+            leased=counts[LEASED],
+            done=counts[DONE],
+            dead=counts[DEAD],
+            waiting=sum(entry.state == READY for entry in members),
+            remembered=len(self.remembered),
+            expired=self.expired,
+            paused=self.paused,
+            oldest_ready_at=None if first is None else first.put_at,
+            next_due_at=self.due.next_at(),
+        )
 
     # --- The steps --------------------------------------------------------------------------------
 

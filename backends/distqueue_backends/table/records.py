@@ -6,10 +6,9 @@ import msgspec
 
 from distqueue.ids import make_receipt, parse_receipt
 from distqueue.payload import checksum
-from distqueue.results import Lease, QueueStats
+from distqueue.results import Lease
 from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord
-from distqueue_backends.table.entry import DEAD, DONE, LEASED, READY, SCHEDULED, STATES, Entry
-from distqueue_backends.table.queue_table import QueueTable
+from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.remembered import Gone
 
 
@@ -114,24 +113,3 @@ def gone_of(record: RememberedTask) -> Gone:
 
 def _receipt(task_id: str, deliveries: int, token: str | None) -> str | None:
     return None if token is None else make_receipt(task_id, deliveries, token)
-
-
-def stats_of(table: QueueTable) -> QueueStats:
-    """Return the counts of a queue."""
-    counts = table.counts
-    members = (entry for group in table.groups.values() for entry in group if entry is not group.head)
-    first = next(table.in_line(), None)
-    return QueueStats(
-        queue=table.name,
-        ready=counts[READY],
-        scheduled=counts[SCHEDULED],
-        leased=counts[LEASED],
-        done=counts[DONE],
-        dead=counts[DEAD],
-        waiting=sum(entry.state == READY for entry in members),
-        remembered=len(table.remembered),
-        expired=table.expired,
-        paused=table.paused,
-        oldest_ready_at=None if first is None else first.put_at,
-        next_due_at=table.due.next_at(),
-    )

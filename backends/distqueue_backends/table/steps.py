@@ -65,9 +65,10 @@ def unique_taken(key: str | None, task_id: str) -> UniqueTaken:
 
 def redrive_dead(table: QueueTable, task_id: str | None, error: str | None) -> tuple[int, tuple[str, ...]]:
     """Redrive the dead tasks that a filter names, in the order in which they were put."""
-    dead = [e for e in table.tasks.values() if e.state == DEAD and task_id in (None, e.task_id)]
     count, refused = 0, []
-    for entry in sorted(dead, key=lambda entry: entry.number):
+    for entry in table.in_states((DEAD,)):
+        if task_id not in (None, entry.task_id):
+            continue
         if error is not None and error not in (entry.error or ""):
             continue
         try:
@@ -83,8 +84,8 @@ def redrive_dead(table: QueueTable, task_id: str | None, error: str | None) -> t
 def purge_states(table: QueueTable, states: Sequence[TaskState], now: float) -> int:
     """Remove the tasks in the given states, all of them if none is given."""
     wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
-    entries = [entry for entry in table.tasks.values() if entry.state in wanted]
-    for entry in sorted(entries, key=lambda entry: entry.number):  # which ids are remembered depends on it
+    entries = table.in_states(wanted)
+    for entry in entries:  # which ids are remembered depends on the order
         table.remove(entry, "purge", now)
     return len(entries)
 

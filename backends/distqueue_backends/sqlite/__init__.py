@@ -1,0 +1,1 @@
+"""``sqlite:``: one SQLite database, shared by the processes of one machine."""

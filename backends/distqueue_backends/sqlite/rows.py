@@ -1,0 +1,125 @@
+"""Tasks as rows: every statement on the hot path, and how a row becomes an entry and back."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from distqueue.task import DEFAULT_OPTIONS, TaskOptions
+from distqueue_backends.table.entry import STATES, Entry
+from distqueue_backends.table.where import pack
+
+type Row = tuple[Any, ...]
+
+_STATE_NAMES: Final = [state.value for state in STATES]
+_STATES: Final = {name: number for number, name in enumerate(_STATE_NAMES)}
+
+_COLUMNS: Final = (
+    "id, number, size, payload_crc, put_at, state, place, until, failures, deliveries, token, settled, error,"
+    " priority, max_attempts, expires_in, keep_done, group_name, unique_key, publisher_id, headers"
+)
+SELECT: Final = f"SELECT {_COLUMNS} FROM tasks "
+INSERT: Final = (
+    f"INSERT INTO tasks ({_COLUMNS}, queue, line, expires_at, data)"
+    f" VALUES ({', '.join('?' * (_COLUMNS.count(',') + 5))})"
+)
+UPDATE: Final = (
+    "UPDATE tasks SET number = ?, state = ?, place = ?, line = ?, until = ?, failures = ?, deliveries = ?,"
+    " token = ?, settled = ?, error = ?, expires_at = ? WHERE queue = ? AND number = ?"
+)
+LEASE: Final = (
+    "UPDATE tasks SET state = 'leased', line = NULL, until = ?, deliveries = deliveries + 1, token = ?,"
+    " settled = NULL, expires_at = NULL WHERE queue = ? AND number = ?"
+)
+DELETE: Final = "DELETE FROM tasks WHERE queue = ? AND number = ?"
+
+
+def entry_from(row: Row) -> Entry:
+    """Return the entry of a selected row; ``where`` names its number and the size of its payload."""
+    plain = row[13:] == _PLAIN
+    options = DEFAULT_OPTIONS if plain else _options(*row[13:])
+    number = row[1]
+    return Entry(row[0], number, pack(number, row[2]), row[3], row[4], options, _STATES[row[5]], *row[6:13])
+
+
+def inserted(entry: Entry, data: bytes, queue: int, line: int | None) -> Row:
+    """Return what is inserted for a new task."""
+    options = entry.options
+    return (
+        entry.task_id,
+        entry.number,
+        len(data),
+        entry.checksum,
+        entry.put_at,
+        _STATE_NAMES[entry.state],
+        entry.place,
+        entry.until,
+        entry.failures,
+        entry.deliveries,
+        entry.token,
+        entry.settled,
+        entry.error,
+        options.priority,
+        options.max_attempts,
+        options.expires_in,
+        options.keep_done,
+        options.group,
+        options.unique,
+        options.publisher_id,
+        None if options.headers is None else msgspec.json.encode(options.headers).decode(),
+        queue,
+        line,
+        _expires_at(entry),
+        data,
+    )
+
+
+def updated(entry: Entry, queue: int, number: int, line: int | None) -> Row:
+    """Return what is updated of a task that had a number."""
+    return (
+        entry.number,
+        _STATE_NAMES[entry.state],
+        entry.place,
+        line,
+        entry.until,
+        entry.failures,
+        entry.deliveries,
+        entry.token,
+        entry.settled,
+        entry.error,
+        _expires_at(entry),
+        queue,
+        number,
+    )
+
+
+def _expires_at(entry: Entry) -> float | None:
+    """Return when a task expires that still can: one that was claimed cannot."""
+    return entry.expires_at if entry.is_live and not entry.deliveries else None
+
+
+def _options(
+    priority: int,
+    max_attempts: int | None,
+    expires_in: float | None,
+    keep_done: float,
+    group: str | None,
+    unique: str | None,
+    publisher_id: str | None,
+    headers: str | None,
+) -> TaskOptions:
+    decoded = None if headers is None else msgspec.json.decode(headers, type=dict[str, str])
+    return TaskOptions(priority, max_attempts, expires_in, keep_done, group, unique, publisher_id, decoded)
+
+
+_PLAIN: Final = (
+    DEFAULT_OPTIONS.priority,
+    DEFAULT_OPTIONS.max_attempts,
+    DEFAULT_OPTIONS.expires_in,
+    DEFAULT_OPTIONS.keep_done,
+    DEFAULT_OPTIONS.group,
+    DEFAULT_OPTIONS.unique,
+    DEFAULT_OPTIONS.publisher_id,
+    DEFAULT_OPTIONS.headers,
+)

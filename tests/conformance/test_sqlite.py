@@ -1,0 +1,5 @@
+from distqueue.conformance import BackendConformance
+
+
+class TestSqlite(BackendConformance):
+    url = "sqlite:///{tmp}/queue.db"
