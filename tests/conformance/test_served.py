@@ -16,3 +16,11 @@ class TestMemoryThroughAPipe(ThroughAPipe, BackendConformance):
 
 class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
     url = "memory://{name}"
+
+
+class TestSqliteThroughAPipe(ThroughAPipe, BackendConformance):
+    url = "sqlite:///{tmp}/queue.db"
+
+
+class TestSqliteThroughASocket(ThroughASocket, BackendConformance):
+    url = "sqlite:///{tmp}/queue.db"

@@ -1,0 +1,261 @@
+"""What is the SQLite backend's own: its file, its syncs, its connections, its place beside other programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distqueue import Queue, StoreBusy, StoreDamaged, StoreError, StoreMissing
+from distqueue.errors import UnsupportedFormat
+from tests.json.tracing import need_strace
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def shell(path: Path, statement: str) -> list[tuple[object, ...]]:
+    """Return what another program sees: a connection in this process could drop the locks of the store."""
+    script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())"
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(path), statement], capture_output=True, text=True, check=True
+    )
+    rows: list[tuple[object, ...]] = eval(out.stdout, {"__builtins__": {}})  # noqa: S307 - our own output
+    return rows
+
+
+def test_the_file_is_readable_by_other_means_as_the_page_says(path: Path, url: str) -> None:
+    with Queue(url, name="emails") as queue:
+        queue.put({"to": "a@example.org"}, task_id="one", priority=3)
+        queue.put("later", task_id="two", delay=3600)
+        rows = shell(path, "SELECT queue, id, state, priority, data FROM readable ORDER BY number")
+    assert rows == [
+        ("emails", "one", "ready", 3, '{"to":"a@example.org"}'),
+        ("emails", "two", "scheduled", 0, '"later"'),
+    ]
+
+
+def test_only_its_owner_may_read_it(path: Path, url: str) -> None:
+    before = os.umask(0)
+    try:
+        with Queue(url) as queue:
+            queue.put("secret")
+            modes = {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+
+
+def test_a_store_that_is_not_there(url: str) -> None:
+    with Queue(url, create=False) as queue, pytest.raises(StoreMissing, match="no store at"):
+        queue.stats()
+
+
+def test_what_is_no_database(path: Path, url: str) -> None:
+    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with Queue(url) as queue, pytest.raises(StoreDamaged):
+        queue.stats()
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_database_of_something_else_is_left_alone(path: Path, url: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE customers (name)")
+    connection.close()
+    with Queue(url) as queue, pytest.raises(StoreError, match="something else"):
+        queue.put("x")
+    assert shell(path, "SELECT name FROM sqlite_master") == [("customers",)]
+
+
+def test_a_store_of_a_newer_release_is_refused(path: Path, url: str) -> None:
+    with Queue(url) as queue:
+        queue.put("x")
+    shell(path, "PRAGMA user_version = 99")
+    with Queue(url) as queue, pytest.raises(UnsupportedFormat, match="99"):
+        queue.put("x")
+
+
+def test_a_link_is_refused(path: Path, url: str) -> None:
+    other = path.with_name("other.db")
+    other.touch()
+    path.symlink_to(other)
+    with Queue(url) as queue, pytest.raises(StoreError, match="plain file"):
+        queue.put("x")
+
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("holding", flush=True)
+sys.stdin.readline()
+connection.execute("ROLLBACK")
+"""
+
+
+def test_another_program_that_writes_too_long_makes_it_busy(path: Path, url: str) -> None:
+    with Queue(url, lock_timeout=0.2) as queue:
+        queue.put("before")
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            assert writer.stdin is not None
+            assert writer.stdout.readline() == "holding\n"
+            with pytest.raises(StoreBusy, match="another program"):
+                queue.put("meanwhile")
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+            writer.wait(20)
+        queue.put("after")
+        assert queue.stats().ready == 2
+
+
+def test_a_fork_leaves_both_with_a_connection_of_their_own(url: str) -> None:
+    with Queue(url) as queue:
+        queue.put("of the parent", task_id="parent")
+        child = os.fork()
+        if child == 0:
+            try:
+                queue.put("of the child", task_id="child")
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - the parent has to know
+                os._exit(1)
+        queue.put("of the parent again")
+        assert os.waitpid(child, 0)[1] == 0
+        assert queue.stats().ready == 3
+        assert queue.find("child") is not None
+
+
+def test_the_log_is_taken_over_now_and_then(path: Path, url: str) -> None:
+    with Queue(url) as queue:
+        for _ in range(20):
+            queue.put_many(range(1000))
+        log = path.with_name("queue.db-wal").stat().st_size
+        assert log < path.stat().st_size / 2
+
+
+SCENARIO = """
+import sys
+from distqueue import Queue, OutcomeUnknown, StoreFailed
+queue = Queue(sys.argv[1])
+queue.put("first", task_id="first")
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    queue.put("second", task_id="second")
+except OutcomeUnknown as error:
+    print("unknown", flush=True)
+try:
+    queue.put("third", task_id="third")
+except StoreFailed as error:
+    print("failed", flush=True)
+"""
+
+
+def test_a_failed_sync_is_final(url: str) -> None:
+    need_strace()
+    command = [sys.executable, "-c", SCENARIO, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+        calls = "fdatasync,fsync"
+        strace = subprocess.Popen(
+            ["strace", "-f", "-o", os.devnull, "-e", f"inject={calls}:error=EIO", "-p", str(process.pid)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert strace.stderr is not None
+        assert "attached" in strace.stderr.readline()
+        said = process.communicate("\n")[0]
+        strace.communicate(timeout=20)
+    assert said == "unknown\nfailed\n"
+    with Queue(url) as queue:
+        assert queue.find("first") is not None
+        queue.put("second", task_id="second")
+
+
+def test_a_full_disk_is_a_refusal_and_loses_nothing(path: Path, url: str) -> None:
+    script = """
+import resource, signal, sys
+from distqueue import Queue, StoreFull
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Queue(sys.argv[1]) as queue:
+    queue.put("x" * 1000, task_id="first")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    stored = refused = 0
+    for n in range(400):
+        try:
+            queue.put("x" * 1000, task_id=f"task{n}")
+            stored += 1
+        except StoreFull:
+            refused += 1
+    assert stored and refused, (stored, refused)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    queue.put("y", task_id="last")
+    assert queue.stats().ready == stored + 2
+"""
+    subprocess.run([sys.executable, "-c", script, url], check=True, timeout=60)
+    assert shell(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_every_put_is_synced_before_it_is_answered(path: Path, url: str, tmp_path: Path) -> None:
+    need_strace()
+    trace = tmp_path / "trace"
+    script = """
+import os, sys
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    queue.stats()
+    for n in range(10):
+        queue.put(n)
+        os.write(2, b"answered")
+"""
+    calls = "trace=pwrite64,fsync,fdatasync,write"
+    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, sys.executable, "-c", script, url]
+    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    unsynced, answered = False, 0
+    for line in trace.read_text().splitlines():
+        if "queue.db-wal>" in line and "pwrite64(" in line:
+            unsynced = True
+        elif "queue.db-wal>" in line and "sync(" in line:
+            unsynced = False
+        elif '"answered"' in line:
+            answered += 1
+            assert not unsynced
+    assert answered == 10
+
+
+KILLED = """
+import sys
+from distqueue import Queue
+queue = Queue(sys.argv[1])
+while True:
+    print(queue.put("x").task_id, flush=True)
+"""
+
+
+def test_what_was_answered_outlives_a_kill(path: Path, url: str) -> None:
+    for _ in range(5):
+        command = [sys.executable, "-c", KILLED, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(30)]
+            os.kill(process.pid, signal.SIGKILL)
+            said += [line for line in process.stdout if line.endswith("\n")]
+        with Queue(url) as queue:
+            assert all(queue.find(line.strip()) for line in said)
+        assert shell(path, "PRAGMA integrity_check") == [("ok",)]
