@@ -62,7 +62,8 @@ class GroupCommit(Broker):
         self._capabilities = inner.capabilities
         self._store = threading.Lock()
         self._waiting: deque[_Call] = deque()
-        self._closed = False
+        self._closed = self._is_left_to_owner = False
+        self._owner = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -76,10 +77,13 @@ class GroupCommit(Broker):
             return self._join(_Call(commands))
         try:
             with self._store:
-                return self._inner.apply(commands)
+                self._owner = threading.get_ident()
+                try:
+                    return self._inner.apply(commands)
+                finally:
+                    self._owner = 0
         finally:
-            if self._waiting:
-                self._wake_next()
+            self._after()
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         return self._inner.wait(queue, seen, timeout)
@@ -91,8 +95,14 @@ class GroupCommit(Broker):
         self._inner.unpark(token)
 
     def close(self) -> None:
-        """Carry out what has gathered, then close the inner broker. Waits for a call that is running."""
+        """Carry out what has gathered, then close the inner broker. Waits for a call that is running.
+
+        In a signal handler that interrupted that very call, it is left to the call.
+        """
         self._closed = True
+        if self._owner == threading.get_ident():
+            self._is_left_to_owner = True
+            return
         with self._store:
             while self._waiting:
                 self._carry_out()
@@ -117,9 +127,21 @@ class GroupCommit(Broker):
     def _lead(self, call: _Call) -> None:
         try:
             with self._store:
-                if call.answer is None:
-                    self._carry_out()
+                self._owner = threading.get_ident()
+                try:
+                    if call.answer is None:
+                        self._carry_out()
+                finally:
+                    self._owner = 0
         finally:
+            self._after()
+
+    def _after(self) -> None:
+        """Let the next one lead, or close what a signal handler could not."""
+        if self._is_left_to_owner:
+            self._is_left_to_owner = False
+            self.close()
+        elif self._waiting:
             self._wake_next()
 
     def _carry_out(self) -> None:

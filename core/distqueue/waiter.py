@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,8 @@ from distqueue.broker import Broker
 from distqueue.commands import Claim, Release
 from distqueue.errors import Closed
 from distqueue.results import Lease, Seen
+
+_PAUSE: Final = 0.02
 
 
 class _Sleeper(msgspec.Struct, eq=False):
@@ -54,7 +57,7 @@ class Waiter:
         self._give_back = give_back
         self._changed = threading.Condition()
         self._asked: _Sleeper | None = None
-        self._is_closed = False
+        self._is_closed = self._is_parking = False
         self._thread: threading.Thread | None = None
         self._sleepers: deque[_Sleeper] = deque()
         self._served: _Sleeper | None = None
@@ -82,8 +85,7 @@ class Waiter:
                 alarm.cancel()
             with suppress(ValueError):
                 self._sleepers.remove(sleeper)
-            if self._served is sleeper:
-                self._broker().unpark(claim.token)
+            self._withdraw(sleeper)
 
     def wake_one(self) -> None:
         """Let the coroutine that has slept longest look for itself, unless the thread serves it."""
@@ -120,6 +122,12 @@ class Waiter:
             self._thread = threading.Thread(target=self._run, name="distqueue-waiter", daemon=True)
             self._thread.start()
 
+    def _withdraw(self, sleeper: _Sleeper) -> None:
+        """Let the thread come back if it serves a sleeper that is gone."""
+        if self._served is sleeper and self._is_parking:
+            self._broker().unpark(sleeper.claim.token)
+            sleeper.leases.get_loop().call_later(_PAUSE, self._withdraw, sleeper)  # if it had only begun
+
     def _returned(self, leases: list[Lease]) -> None:
         """The thread is back, with what it claimed, or with news for whoever looks first."""
         served, self._served = self._served, None
@@ -127,6 +135,7 @@ class Waiter:
             self.wake_one()
         elif served is None or not served.wake(leases):
             self._give_back(leases)
+            self.wake_one()
 
     def _fail_all(self, error: Exception) -> None:
         self._served = None
@@ -160,7 +169,11 @@ class Waiter:
         with self.in_flight:
             if self._is_closed:
                 return []
-            leases = self._broker().park(sleeper.claim, sleeper.seen, None)
+            self._is_parking = True
+            try:
+                leases = self._broker().park(sleeper.claim, sleeper.seen, None)
+            finally:
+                self._is_parking = False
             if leases is not None and not _in_loop(loop, self._returned, leases) and leases:
                 releases = [Release(queue=sleeper.claim.queue, receipt=lease.receipt) for lease in leases]
                 self._broker().apply(releases)

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,6 +22,7 @@ from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
 from distqueue.errors import (
     Closed,
+    InvalidTask,
     OutcomeUnknown,
     StoreBusy,
     StoreDamaged,
@@ -33,7 +35,7 @@ from distqueue.limits import check_batch
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
-from distqueue_backends.filesystem import refuse_network, sync_directory
+from distqueue_backends.filesystem import DirectoryWatch, refuse_network, sync_directory
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 from distqueue_backends.sqlite.schema import bring_up_to_date
@@ -47,9 +49,13 @@ from distqueue_backends.table.queue_table import QueueTable
 SAFETY_POLL: Final = 5.0
 """How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
 CHECKPOINT_EVERY: Final = 2000
-"""After how many changed rows of this process the log is taken over into the database."""
+"""After how many changed rows of a connection the log is taken over into the database."""
+LONG_LOG: Final = 1024 * 1024
+"""From how many bytes on the log is taken over when a connection is closed."""
 _FORK_PATIENCE: Final = 1.0
 _SELECT_QUEUE: Final = f"SELECT {', '.join(Counters.__struct_fields__)} FROM queues WHERE name = ?"
+_UNBINDABLE: Final = (UnicodeEncodeError, OverflowError)
+"""What a lone surrogate raises, and a number beyond 64 bits."""
 _FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -82,16 +88,20 @@ class SqliteBackend(TableBackend):
         self._connection: sqlite3.Connection | None = None
         self._changes = 0
         self._has_failed = False
+        self._inode = 0
+        self._directory = DirectoryWatch(os.path.dirname(self.path))
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
         try:
             self._lock.check_served()
+            self._directory.open()
             with self._lock:
                 self._create_file(create)
-                self._connect()
+                self._in_place()
             self._bell = Bell(f"{self.path}.bell")
         except BaseException as error:
             self.disconnect()
             self._lock.close()
+            self._directory.close()
             if isinstance(error, sqlite3.Error | OSError):
                 raise self._unusable(error) from error
             raise
@@ -129,15 +139,11 @@ class SqliteBackend(TableBackend):
 
     def _transact(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands in one transaction, which is synced when it ends."""
-        connection = self._connection or self._connect()
-        connection.execute("BEGIN IMMEDIATE")
+        connection = self._in_place()
         try:
+            connection.execute("BEGIN IMMEDIATE")
             self.set_time()
-            self.tables = _Tables(connection, self._sql_table)
-            outcomes = self.carry_out(commands)
-            for table in self._ticked.values():
-                if isinstance(table, SqlTable):
-                    table.write_counters()
+            outcomes = self._carried_out(connection, commands)
             self._commit(connection)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode in _FULL:
@@ -149,6 +155,46 @@ class SqliteBackend(TableBackend):
                 connection.execute("ROLLBACK")
         self._checkpoint(connection)
         return outcomes
+
+    def _carried_out(self, connection: sqlite3.Connection, commands: Sequence[Command]) -> list[Outcome]:
+        connection.execute("SAVEPOINT whole")
+        try:
+            return self._written(connection, commands)
+        except _UNBINDABLE:
+            connection.execute("ROLLBACK TO whole")
+        outcomes: list[Outcome] = []
+        for command in commands:
+            connection.execute("SAVEPOINT one")
+            try:
+                outcomes += self._written(connection, [command])
+            except _UNBINDABLE as error:
+                connection.execute("ROLLBACK TO one")
+                outcomes.append(InvalidTask(f"a text or a number in the command is not allowed: {error}"))
+        return outcomes
+
+    def _written(self, connection: sqlite3.Connection, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands on what the database holds now."""
+        self._ticked.clear()
+        self.tables = _Tables(connection, self._sql_table)
+        outcomes = self.carry_out(commands)
+        for table in self._ticked.values():
+            if isinstance(table, SqlTable):
+                table.write_counters()
+        return outcomes
+
+    def _in_place(self) -> sqlite3.Connection:
+        """Return the connection to the file that is at the path now. The lock is held."""
+        connection = self._connection
+        if connection is not None and not self._directory.may_have_changed():
+            return connection
+        self._lock.ensure_in_place()
+        inode = self._check_path(create=False)
+        if connection is None or inode != self._inode:
+            self.disconnect()
+            connection = self._connect()
+            self._inode = inode
+        self._directory.trust()
+        return connection
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
@@ -168,6 +214,14 @@ class SqliteBackend(TableBackend):
             self._changes = connection.total_changes
             with suppress(sqlite3.OperationalError):  # the disk is full: the log goes on growing
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _shorten_log(self) -> None:
+        """Take a log over that has become long, before the connection is closed."""
+        connection, log = self._connection, f"{self.path}-wal"
+        if connection is None or not os.path.exists(log) or os.stat(log).st_size < LONG_LOG:
+            return
+        with suppress(StoreBusy, sqlite3.OperationalError, OSError), self._lock:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # --- The table's view of the store ------------------------------------------------------------
 
@@ -213,13 +267,23 @@ class SqliteBackend(TableBackend):
     def _connect(self) -> sqlite3.Connection:
         """Open the database. The lock is held."""
         connection = sqlite3.connect(
-            self.path,
+            f"file:{quote(self.path)}?mode=rw",
+            uri=True,
             timeout=self._timeout,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
-        self._connection, self._changes = connection, 0
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._changes = connection, connection.total_changes
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Set what each connection needs, and bring the tables up to date."""
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -228,20 +292,19 @@ class SqliteBackend(TableBackend):
         if (mode, synchronous) != ("wal", 2):
             raise StoreError(f"{self.path} cannot be used as it has to be: {mode}, {synchronous}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             bring_up_to_date(connection, self.path)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        return connection
 
     def disconnect(self) -> None:
         """Close the database until it is needed again. It is not in use."""
-        if self._connection is not None:
-            self._connection.close()
+        if (connection := self._connection) is not None:
             self._connection = None
+            connection.close()
 
     def _create_file(self, create: bool) -> None:
         """Make an empty database that only its owner may read, if there is none."""
@@ -249,8 +312,11 @@ class SqliteBackend(TableBackend):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             sync_directory(self.path)
 
-    def _check_path(self, create: bool) -> None:
-        """Look at what is there, but never open it: closing it would drop the locks of SQLite."""
+    def _check_path(self, create: bool) -> int:
+        """Look at what is there, but never open it: closing it would drop the locks of SQLite.
+
+        Returns the inode, 0 if there is none yet.
+        """
         if not os.path.isdir(os.path.dirname(self.path)):
             raise StoreMissing(f"there is no directory {os.path.dirname(self.path)}; create it first")
         refuse_network(self.path)
@@ -258,13 +324,14 @@ class SqliteBackend(TableBackend):
             status = os.lstat(self.path)
         except FileNotFoundError:
             if not create:
-                raise StoreMissing(f"no store at {self.path}") from None
-            return
+                raise StoreMissing(f"no store at {self.path}; nothing was stored") from None
+            return 0
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise StoreError(
                 f"{self.path} is not a plain file with one name; a store is a file of its own, so that "
                 "its lock guards it"
             )
+        return status.st_ino
 
     def _unusable(self, error: Exception) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None)
@@ -280,12 +347,15 @@ class SqliteBackend(TableBackend):
         self._bell.close()
         self._lock.let_go()
         with self.in_use:
+            self._shorten_log()
             self.disconnect()
         self._lock.close()
+        self._directory.close()
 
     def leave_to_parent(self) -> None:
         """Close what a fork copied: the lock of the parent must not live on in the child."""
         self._lock.close()
+        self._directory.close()
         self._closing = threading.Event()  # the copied one may be locked by a thread that is not here
         self._closing.set()
 
@@ -316,22 +386,25 @@ class _Tables(dict[str, QueueTable]):
 
 
 _OPEN: Final[weakref.WeakSet[SqliteBackend]] = weakref.WeakSet()
+_AT_REST: Final[list[SqliteBackend]] = []
+"""Those that do nothing while this process forks."""
 
 
 def _before_fork() -> None:
     """Close what is not in use: no connection of SQLite may live on in a child, not even unused."""
     for backend in list(_OPEN):
         if backend.in_use.acquire(timeout=_FORK_PATIENCE):
+            _AT_REST.append(backend)
             backend.disconnect()
 
 
 def _after_fork_in_parent() -> None:
-    for backend in list(_OPEN):
-        with suppress(RuntimeError):  # it was in use for too long
-            backend.in_use.release()
+    while _AT_REST:
+        _AT_REST.pop().in_use.release()
 
 
 def _after_fork_in_child() -> None:
+    _AT_REST.clear()
     for backend in list(_OPEN):
         backend.leave_to_parent()
 

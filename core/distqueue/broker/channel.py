@@ -117,7 +117,8 @@ class Channel:
             self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, also where a process that was forked holds the socket open."""
+        self.interrupt()
         self._socket.close()
 
     def _greeting(self) -> Welcome:

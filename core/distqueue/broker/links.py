@@ -24,6 +24,8 @@ MOST_PENDING: Final = 256 * 1024 * 1024
 _LAST_WORDS: Final = 5.0
 """How long a broker process that ends tries to deliver its answers, in seconds."""
 
+_MOST_PIECES: Final = 64
+
 _log: Final = getLogger("distqueue")
 
 
@@ -82,11 +84,32 @@ class Links:
         try:
             link.send(frame)
         except Cut as cut:
-            self._drop(link, cut)
+            self.drop(link, cut)
             return True
         if link.has_unsent:  # until it has taken its answers, nothing more is read from it
             self._selector.modify(link, selectors.EVENT_WRITE, partial(self._flush, link))
         return True
+
+    def of(self, pid: int) -> list[Link]:
+        """Return the clients in a process."""
+        return [link for link in self._links if link.pid == pid]
+
+    def read_out(self, link: Link) -> None:
+        """Read what a client said before its process died."""
+        for _ in range(_MOST_PIECES):
+            if link in self._links:
+                self._read(link)
+
+    def drop(self, link: Link, why: Cut) -> None:
+        """Hang up on a client, if it is still there."""
+        if link not in self._links:
+            return
+        _log.info("client (pid %s): %s", link.pid, why)
+        self._links.discard(link)
+        self._pending -= link.pending
+        self._selector.unregister(link)
+        link.close()
+        self._gone(link)
 
     def check_patience(self) -> None:
         """Cut off who leaves an answer unread for too long."""
@@ -94,7 +117,7 @@ class Links:
             try:
                 link.check_patience()
             except Cut as cut:
-                self._drop(link, cut)
+                self.drop(link, cut)
 
     def close(self, *, says_goodbye: bool) -> None:
         """Deliver the last answers, and hang up."""
@@ -138,25 +161,15 @@ class Links:
                 self._asked(link, event)
             if self._pending > MOST_PENDING:
                 fullest = max(self._links, key=lambda each: each.pending)
-                self._drop(fullest, Cut("too much is pending, and most is its own; send less at once"))
+                self.drop(fullest, Cut("too much is pending, and most is its own; send less at once"))
         except Cut as cut:
-            self._drop(link, cut)
+            self.drop(link, cut)
 
     def _flush(self, link: Link) -> None:
         try:
             link.flush()
         except Cut as cut:
-            self._drop(link, cut)
+            self.drop(link, cut)
             return
         if not link.has_unsent:
             self._selector.modify(link, selectors.EVENT_READ, partial(self._read, link))
-
-    def _drop(self, link: Link, why: Cut) -> None:
-        if link not in self._links:
-            return
-        _log.info("client (pid %s): %s", link.pid, why)
-        self._links.discard(link)
-        self._pending -= link.pending
-        self._selector.unregister(link)
-        link.close()
-        self._gone(link)

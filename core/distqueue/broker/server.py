@@ -75,6 +75,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._links = Links(self._selector, came=self._welcome, asked=self._take, gone=self._forget)
         self._consumers: dict[int, Consumer] = {}
+        self._dying = 0
         self._calls: deque[_Call] = deque()
         self._parked = Parked(broker)
         self._work: Counter[str] = Counter()
@@ -320,8 +321,15 @@ class Server:
         if self._consumers.get(consumer.pid) is not consumer:
             return  # its link was dropped in this very turn, and nothing is left to be done
         self._selector.unregister(consumer)
-        del self._consumers[consumer.pid]
+        self._dying = consumer.pid
+        links = self._links.of(consumer.pid)
+        for link in links:
+            self._links.read_out(link)
         self._carry_out()  # what it asked for with its last breath
+        for link in links:  # which a process that it forked may hold open
+            self._links.drop(link, Cut("its process died"))
+        self._dying = 0
+        del self._consumers[consumer.pid]
         will = consumer.last_will()
         consumer.close()
         for start in range(0, len(will), self._broker.capabilities.max_batch):
@@ -333,7 +341,9 @@ class Server:
     def _forget_process(self, pid: int | None) -> None:
         """Watch a process no more that has nothing here; one that holds leases may come again."""
         consumer = self._consumers.get(pid or 0)
-        if consumer is None or consumer.holds_leases or any(link.pid == pid for link in self._links):
+        if consumer is None or consumer.holds_leases or pid == self._dying or self._links.of(consumer.pid):
+            return
+        if any(call.link.pid == pid for call in self._calls):  # it may hold leases once they are carried out
             return
         self._selector.unregister(consumer)
         del self._consumers[consumer.pid]
