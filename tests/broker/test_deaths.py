@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -104,3 +106,33 @@ def wait_for_a_task(queue: Queue) -> None:
     deadline = time.monotonic() + 20
     while not queue.stats().ready:
         assert time.monotonic() < deadline
+
+
+LAST_BREATH = """
+import sys
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    queue.stats()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    queue.get(timeout=0, lease=3600)
+"""
+
+
+def test_what_a_consumer_claimed_with_its_last_breath_comes_back(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Queue(url) as queue:
+        queue.put("x")
+        command = [sys.executable, "-c", LAST_BREATH, url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as consumer:
+            assert consumer.stdin is not None
+            assert consumer.stdout is not None
+            assert consumer.stdout.readline() == "ready\n"
+            os.kill(supervisor.pid or 0, signal.SIGSTOP)
+            consumer.stdin.write("\n")
+            consumer.stdin.flush()
+            time.sleep(0.3)  # it asks
+            consumer.kill()
+        os.kill(supervisor.pid or 0, signal.SIGCONT)
+        again = queue.get(timeout=20)
+        assert again is not None

@@ -304,6 +304,32 @@ def test_a_cancelled_get_gives_back_what_it_claimed_in_that_moment(url: str, ser
     asyncio.run(race())
 
 
+def test_a_get_beside_a_cancelled_one_gets_the_task(url: str, serve: Serve) -> None:
+    serve()
+
+    async def race() -> None:
+        async with AsyncQueue(url) as consumer, AsyncQueue(url) as other:
+            await other.stats()
+            for n in range(40):
+                first = asyncio.create_task(consumer.get())
+                second = asyncio.create_task(consumer.get(timeout=PATIENCE))
+                await asyncio.sleep(0.01)
+                put = asyncio.create_task(other.put(n))
+                await asyncio.sleep(0.0003 * (n % 5))
+                first.cancel()
+                await put
+                (result,) = await asyncio.gather(first, return_exceptions=True)
+                if isinstance(result, asyncio.CancelledError):
+                    delivery = await second
+                    assert delivery is not None
+                    assert delivery.data == n
+                second.cancel()
+                await asyncio.gather(second, return_exceptions=True)
+                await other.purge()
+
+    asyncio.run(race())
+
+
 def test_a_get_that_was_cancelled_claims_no_more(url: str, serve: Serve) -> None:
     serve()
 
@@ -378,6 +404,40 @@ with Queue(sys.argv[1]) as queue:
     except KeyboardInterrupt:
         print("interrupted" if delivery is None else "got it")
 """
+
+
+FORKED = """
+import os, sys, time
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    queue.stats()
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    try:
+        queue.get(lease=3600)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_an_interrupted_get_claims_no_more_though_a_child_holds_its_socket(url: str, serve: Serve) -> None:
+    serve()
+    command = [sys.executable, "-c", FORKED, url]
+    with Queue(url) as queue, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        time.sleep(0.3)  # it waits
+        os.kill(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        queue.put("now")
+        delivery = queue.get(timeout=0)
+        process.kill()
+        os.kill(child, signal.SIGKILL)
+    assert delivery is not None
 
 
 def test_an_interrupted_get_gives_back_what_it_claimed_in_that_moment(url: str, serve: Serve) -> None:

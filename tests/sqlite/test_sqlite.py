@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from distqueue import Queue, StoreBusy, StoreDamaged, StoreError, StoreMissing
-from distqueue.errors import UnsupportedFormat
+from distqueue.errors import BatchRefused, InvalidTask, UnsupportedFormat
+from distqueue.results import Stored
 from tests.json.tracing import need_strace
 
 
@@ -121,6 +122,82 @@ def test_another_program_that_writes_too_long_makes_it_busy(path: Path, url: str
             writer.wait(20)
         queue.put("after")
         assert queue.stats().ready == 2
+
+
+def test_a_database_that_was_moved_is_not_written_any_more(path: Path, url: str) -> None:
+    with Queue(url) as queue, Queue(url) as other:
+        queue.put("before")
+        other.put("before")
+        for each in path.parent.glob("queue.db*"):
+            each.rename(path.parent / f"moved-{each.name}")
+        with pytest.raises(StoreMissing, match="nothing was stored"):
+            queue.put("lost")
+        with Queue(url) as new:
+            new.put("in the new one")
+        other.put("in the new one, too")
+        assert queue.stats().ready == 2
+    assert shell(path.parent / "moved-queue.db", "SELECT count(*) FROM readable") == [(2,)]
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    queue.put("before")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.6, print, ("let go",), {"flush": True}).start()
+    try:
+        queue.put("interrupted")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    queue.put("after")
+    sys.stdin.readline()
+"""
+
+
+def test_an_interrupted_call_leaves_no_transaction_open(path: Path, url: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "holding\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "let go\n"
+        writer.communicate("\n")
+        assert process.stdout.readline() == "interrupted\n"
+        with Queue(url, lock_timeout=5) as queue:
+            queue.put("of another process")
+        process.communicate("\n")
+        assert process.returncode == 0
+
+
+def test_what_cannot_be_bound_is_refused_by_itself(url: str) -> None:
+    with Queue(url) as queue:
+        tasks = [queue.task("a"), queue.task("b", max_attempts=2**70), queue.task("c")]
+        with pytest.raises(BatchRefused) as refused:
+            queue.put_many(tasks)
+        assert [type(each) for each in refused.value.outcomes] == [Stored, InvalidTask, Stored]
+        with pytest.raises(InvalidTask):
+            queue.find("\udcff")
+        assert queue.stats().ready == 2
+
+
+def test_short_lived_programs_do_not_let_the_log_grow(path: Path, url: str) -> None:
+    for _ in range(25):
+        with Queue(url) as queue:
+            queue.put("x" * 100_000)
+    assert path.with_name("queue.db-wal").stat().st_size < 2 * 1024 * 1024
 
 
 def test_a_fork_leaves_both_with_a_connection_of_their_own(url: str) -> None:
