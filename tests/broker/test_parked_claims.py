@@ -53,9 +53,9 @@ class Client:
         event: Event = events[0]
         return event.body
 
-    def park(self, token: str, count: int = 1, seen: Seen | None = None) -> None:
+    def park(self, token: str, count: int = 1, seen: Seen | None = None, lease: float = 30.0) -> None:
         """Claim, which finds nothing, and let the claim wait from then on."""
-        claim = Claim(queue="default", token=token, count=count)
+        claim = Claim(queue="default", token=token, count=count, lease=lease)
         if seen is None:
             self.say(Apply([claim]))
             claimed = self.hear().outcomes[0]  # type: ignore[union-attr]
@@ -109,6 +109,16 @@ def test_one_task_is_for_one_claim_and_the_longest_waiting_first(url: str, serve
         assert second.is_quiet()
         queue.put("b")
         assert second.leases() == [b'"b"']
+
+
+def test_a_claim_waits_for_the_end_of_a_lease_that_began_after_it(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Client(supervisor) as first, Client(supervisor) as second, Queue(url) as queue:
+        first.park("one", lease=0.5)
+        second.park("two")
+        queue.put("a")
+        assert first.leases() == [b'"a"']
+        assert second.leases() == [b'"a"']
 
 
 def test_a_claim_of_many_takes_what_one_commit_brings(url: str, serve: Serve) -> None:

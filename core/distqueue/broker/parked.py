@@ -92,6 +92,12 @@ class Parked:
         now = time.monotonic()
         return self._gone([each for queue in self._lines for each in self._line(queue) if each.until <= now])
 
+    def wake_by(self, queue: str, at: float) -> None:
+        """Let whoever waits in a queue look at a time at which a lease ends (seconds since the epoch)."""
+        by = time.monotonic() + max(0.0, at - time.time())
+        for waiting in self._line(queue):
+            waiting.until = min(waiting.until, by)
+
     def forget(self, link: Link) -> list[str]:
         """Forget a client that is gone; return the queues in which it waited."""
         gone = self._gone([each for queue in self._lines for each in self._line(queue) if each.link is link])

@@ -42,7 +42,7 @@ from distqueue.combine import apply_together, fitting
 from distqueue.commands import READS, Ack, Claim, Command, Pause, Put, Release
 from distqueue.errors import Closed, OutcomeUnknown, Refused, StoreFailed
 from distqueue.limits import payload_bytes
-from distqueue.results import Claimed, Outcome
+from distqueue.results import Claimed, Outcome, Settled
 
 _LOOK_EVERY: Final = 1.0
 _GIVES_NO_WORK: Final = (*READS, Claim, Pause)
@@ -230,6 +230,9 @@ class Server:
                     self._work.update(put.queue for put in command.then)
             elif isinstance(outcome, Claimed) and outcome.leases:
                 self._work[command.queue] += 1  # where one task was, there may be more
+                self._parked.wake_by(command.queue, outcome.leases[0].until)
+            if isinstance(outcome, Settled) and outcome.until is not None:
+                self._parked.wake_by(command.queue, outcome.until)
 
     def _fail(self, call: _Call | Waiting, error: Exception) -> None:
         if isinstance(error, OutcomeUnknown | StoreFailed | Closed):
@@ -294,6 +297,7 @@ class Server:
         if not self._links.say(waiting.link, reply(waiting.number, Woken(outcome.seen, outcome.leases))):
             self._refuse(waiting)
         elif waiting.link in self._links:
+            self._parked.wake_by(waiting.queue, outcome.leases[0].until)
             if (consumer := self._consumers.get(waiting.link.pid or 0)) is not None:
                 consumer.note(waiting.commands, answer)
             return len(outcome.leases)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -99,7 +99,15 @@ def _print(report: Report, place: StoreURL, queue: str) -> None:
         print_line(f"The store is {place.path}; nothing is left in queue {queue}. Try next:")
         typed = sys.argv[0] if os.path.basename(sys.argv[0]) == "distqueue" else "distqueue"
         print_line(f"  {typed} stats -u {place}")
-        print_line(f"  jq '.commits[-1]' {place.path}")
+        if (look := _LOOKS.get(place.scheme)) is not None:
+            print_line("  " + look.format(place.path))
+
+
+_LOOKS: Final = {
+    "json": "jq '.commits[-1]' {}",
+    "sqlite": "sqlite3 -readonly {} 'SELECT * FROM queues'",
+}
+"""How to look into a store with tools that many have."""
 
 
 def _shown(percentiles: list[float]) -> str:
