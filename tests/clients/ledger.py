@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Ledger(Broker):
         self.faults: list[BaseException] = []
         self.pause = pause
         self.is_closed = False
-        self.running = threading.Semaphore(0)
+        self.running: SimpleQueue[None] = SimpleQueue()  # as an interrupt leaves a semaphore locked
         self.gate = threading.Event()
         self.gate.set()
         self._busy = threading.Lock()
@@ -39,7 +40,7 @@ class Ledger(Broker):
         try:
             if self.is_closed:
                 raise Closed("closed")
-            self.running.release()
+            self.running.put(None)
             self.gate.wait()
             if self.pause:
                 time.sleep(self.pause)

@@ -33,7 +33,7 @@ def held(ledger: Ledger, broker: GroupCommit, pool: Pool) -> Iterator[Future[lis
     """Keep the store busy with a first call, the put of task ``first``."""
     ledger.gate.clear()
     first = pool.submit(broker.apply, [put("first")])
-    assert ledger.running.acquire(timeout=10)
+    ledger.running.get(timeout=10)
     try:
         yield first
     finally:
