@@ -100,7 +100,7 @@ class GroupCommit(Broker):
         In a signal handler that interrupted that very call, it is left to the call.
         """
         self._closed = True
-        if self._owner == threading.get_ident():
+        if self._store.locked() and self._owner == threading.get_ident():
             self._is_left_to_owner = True
             return
         with self._store:
