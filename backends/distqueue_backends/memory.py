@@ -68,7 +68,7 @@ _NAMED: Final[dict[str, _Shared]] = {}
 _NAMED_LOCK: Final = threading.Lock()
 
 
-class MemoryBackend(TableBackend):
+class MemoryBackend(TableBackend[QueueTable]):
     """A store in this process: a private one, or (``memory://NAME``) one that several opens share."""
 
     @classmethod
@@ -103,6 +103,9 @@ class MemoryBackend(TableBackend):
             yield
             if self.has_work():
                 self._shared.changed.notify_all()
+
+    def new_table(self, queue: str) -> QueueTable:
+        return QueueTable(queue, self.dedup_window, self.dedup_max)
 
     def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
         return [entry.where for entry in entries if isinstance(entry.where, bytes)]

@@ -26,6 +26,7 @@ from distqueue.limits import check_batch, check_command, check_put, check_queue_
 from distqueue.payload import Payload
 from distqueue.payload import check as check_payload
 from distqueue.results import (
+    AnyResult,
     Browsed,
     Claimed,
     Counted,
@@ -36,7 +37,6 @@ from distqueue.results import (
     Purged,
     Redriven,
     Removed,
-    Result,
     Seen,
     Settled,
 )
@@ -268,7 +268,7 @@ def _checked_record(
     return check_task(record, capabilities)
 
 
-_VERBS: Final[dict[type[Command], Callable[[Any, Any], Result]]] = {
+_VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
     c.Retry: lambda b, x: b.retry(x.queue, x.receipt, x.delay, x.backoff, cut_error(x.error)),
     c.Release: lambda b, x: b.release(x.queue, x.receipt),

@@ -78,10 +78,7 @@ class GroupCommit(Broker):
         try:
             with self._store:
                 self._owner = threading.get_ident()
-                try:
-                    return self._inner.apply(commands)
-                finally:
-                    self._owner = 0
+                return self._inner.apply(commands)
         finally:
             self._after()
 
@@ -128,11 +125,8 @@ class GroupCommit(Broker):
         try:
             with self._store:
                 self._owner = threading.get_ident()
-                try:
-                    if call.answer is None:
-                        self._carry_out()
-                finally:
-                    self._owner = 0
+                if call.answer is None:
+                    self._carry_out()
         finally:
             self._after()
 

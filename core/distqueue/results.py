@@ -159,5 +159,5 @@ type AnyResult = (
 )
 """Every result there is: what a decoder has to know."""
 
-type Outcome = Result | Refused
+type Outcome = AnyResult | Refused
 """One answer of ``apply``: a result, or the typed refusal as a value (not raised)."""

@@ -20,26 +20,9 @@ from distqueue.payload import Payload
 from distqueue.results import Claimed, Seen
 from distqueue.supervisor import Supervisor
 
+from .raw import connected, is_cut_off
+
 type Serve = Callable[..., Supervisor]
-
-
-def connected(supervisor: Supervisor) -> socket.socket:
-    """Return a socket to the broker process that has been welcomed."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(20)
-    sock.connect(supervisor.address)
-    assert b"welcome" in sock.recv(65536)
-    return sock
-
-
-def is_cut_off(sock: socket.socket) -> bool:
-    """Whether the broker process hangs up, whatever it says before."""
-    try:
-        while sock.recv(65536):
-            pass
-    except ConnectionError:
-        pass
-    return True
 
 
 def check_it_serves(witness: socket.socket) -> None:
@@ -64,7 +47,7 @@ def check_it_serves(witness: socket.socket) -> None:
 )
 def test_garbage_is_cut_off(url: str, serve: Serve, data: bytes) -> None:
     supervisor = serve()
-    with Queue(url) as queue, connected(supervisor) as witness, connected(supervisor) as sock:
+    with Queue(url) as queue, connected(supervisor.address) as witness, connected(supervisor.address) as sock:
         queue.put("before")
         sock.sendall(data)
         assert is_cut_off(sock)
@@ -78,7 +61,7 @@ def test_a_record_with_data_of_another_kind_is_cut_off(url: str, serve: Serve) -
     record = TaskRecord(
         task_id="x", queue="q", state=TaskState.READY, number=1, data=msgspec.Raw(msgspec.msgpack.encode({}))
     )
-    with connected(supervisor) as witness, connected(supervisor) as sock:
+    with connected(supervisor.address) as witness, connected(supervisor.address) as sock:
         sock.sendall(framed(encode(request(1, Apply([LoadTask(queue="q", record=record)])))))
         assert is_cut_off(sock)
         check_it_serves(witness)
@@ -102,7 +85,7 @@ def test_an_answer_that_is_too_large_is_refused_and_nothing_is_held(url: str, se
 
 def test_a_payload_that_is_no_json_is_refused(url: str, serve: Serve) -> None:
     supervisor = serve()
-    with connected(supervisor) as sock:
+    with connected(supervisor.address) as sock:
         bad = Put.make("default", "bad", b'1},{"id":"y"')
         good = Put.make("default", "good", Payload(b"1"))
         sock.sendall(framed(encode(request(1, Apply([bad, good])))))
@@ -118,7 +101,7 @@ def test_those_that_never_read_their_answers_delay_nobody(url: str, serve: Serve
     ask = framed(encode(request(1, Apply([Browse(queue="default", limit=300)]))))
     with Queue(url) as queue:
         queue.put_many(["x" * 10_000] * 300)
-        deaf = [connected(supervisor) for _ in range(10)]
+        deaf = [connected(supervisor.address) for _ in range(10)]
         for one in deaf:
             one.sendall(ask)  # the answer is larger than what a socket holds
         for _ in range(50):
@@ -132,7 +115,7 @@ def test_those_that_never_read_their_answers_delay_nobody(url: str, serve: Serve
 def test_one_that_asks_again_before_it_was_answered_is_cut_off(url: str, serve: Serve) -> None:
     supervisor = serve()
     ask = framed(encode(request(1, Wait("default", Seen(0), None))))
-    with connected(supervisor) as sock:
+    with connected(supervisor.address) as sock:
         sock.sendall(ask * 1000)
         assert is_cut_off(sock)
     with Queue(url) as queue:
@@ -142,7 +125,7 @@ def test_one_that_asks_again_before_it_was_answered_is_cut_off(url: str, serve: 
 def test_one_that_hangs_up_in_the_middle_of_a_frame_leaves_nothing(url: str, serve: Serve) -> None:
     supervisor = serve()
     frame = framed(encode(request(1, Apply([Put.make("default", "torn", Payload(b"1"))]))))
-    with connected(supervisor) as sock:
+    with connected(supervisor.address) as sock:
         sock.sendall(frame[:-1])
     with Queue(url) as queue:
         queue.put("x")
@@ -157,7 +140,7 @@ def test_one_that_hangs_up_while_it_waits_is_forgotten(url: str, serve: Serve) -
         assert gone is not None
         gone.ack()
         for _ in range(20):
-            with connected(supervisor) as sock:
+            with connected(supervisor.address) as sock:
                 sock.sendall(framed(encode(request(1, Wait("default", Seen(), None)))))
         queue.put("y")
         delivery = queue.get(timeout=20)
@@ -189,7 +172,7 @@ def test_another_user_is_turned_away(url: str, serve: Serve) -> None:
 def test_many_idle_clients_cost_little(url: str, serve: Serve) -> None:
     supervisor = serve()
     before = rss(supervisor)
-    clients = [connected(supervisor) for _ in range(300)]
+    clients = [connected(supervisor.address) for _ in range(300)]
     with Queue(url) as queue:
         queue.put("x")
     assert rss(supervisor) - before < 60 * 1024 * 1024

@@ -19,6 +19,8 @@ from distqueue import (
     TaskState,
 )
 
+from .coroutines import settle_down, state
+
 pytestmark = pytest.mark.asyncio
 
 
@@ -27,18 +29,6 @@ async def queue(url: str) -> AsyncIterator[AsyncQueue]:
     async with AsyncQueue(url) as queue:
         yield queue
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def settle_down() -> None:
-    """Let everything happen that can happen without the store."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def state(queue: AsyncQueue, task_id: str) -> TaskState:
-    task = await queue.find(task_id)
-    assert task is not None
-    return task.state
 
 
 @pytest_asyncio.fixture

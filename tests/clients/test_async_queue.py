@@ -29,6 +29,8 @@ from distqueue.commands import Claim, Command
 from distqueue.results import Outcome, Seen
 from distqueue_backends.memory import MemoryBackend
 
+from .coroutines import settle_down
+
 pytestmark = pytest.mark.asyncio
 
 
@@ -37,18 +39,6 @@ async def queue(url: str) -> AsyncIterator[AsyncQueue]:
     async with AsyncQueue(url) as queue:
         yield queue
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def settle_down() -> None:
-    """Let everything happen that can happen without the store."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def state(queue: AsyncQueue, task_id: str) -> TaskState:
-    task = await queue.find(task_id)
-    assert task is not None
-    return task.state
 
 
 # --- Publishing ---------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -377,25 +375,3 @@ def test_what_was_claimed_while_the_queue_was_being_closed_is_given_back(
         assert reader.stats().leased == 0
         assert reader.stats().ready == 1
     close()
-
-
-CLOSED_IN_A_COMMIT = """
-import os, signal, sys, threading
-from distqueue import Closed, Queue
-queue = Queue(sys.argv[1])
-queue.put("first")
-signal.signal(signal.SIGTERM, lambda *_: queue.close())
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-try:
-    while True:
-        queue.put("more")
-except Closed:
-    print("ended")
-"""
-
-
-@pytest.mark.parametrize("scheme", ["json", "sqlite"])
-def test_a_signal_handler_may_close_the_queue_in_a_commit(tmp_path: Path, scheme: str) -> None:
-    command = [sys.executable, "-c", CLOSED_IN_A_COMMIT, f"{scheme}:///{tmp_path}/store"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert done.stdout == "ended\n"

@@ -173,6 +173,28 @@ def test_a_signal_handler_may_close_the_queue(tmp_path: Path) -> None:
     assert done.stdout == "ended\n", done.stderr
 
 
+CLOSED_IN_A_COMMIT = """
+import os, signal, sys, threading
+from distqueue import Closed, Queue
+queue = Queue(sys.argv[1])
+queue.put("first")
+signal.signal(signal.SIGTERM, lambda *_: queue.close())
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    while True:
+        queue.put("more")
+except Closed:
+    print("ended")
+"""
+
+
+@pytest.mark.parametrize("scheme", ["json", "sqlite"])
+def test_a_signal_handler_may_close_the_queue_in_a_commit(tmp_path: Path, scheme: str) -> None:
+    command = [sys.executable, "-c", CLOSED_IN_A_COMMIT, f"{scheme}:///{tmp_path}/store"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "ended\n"
+
+
 FORKED = """
 import multiprocessing as mp, sys
 from distqueue import Queue

@@ -11,16 +11,11 @@ import os
 import uuid
 import weakref
 from collections.abc import Sequence
-from threading import Event
 from typing import Final, Self
 
-import msgspec
-
 from distqueue.backend import Fsck
-from distqueue.capabilities import Capabilities
 from distqueue.commands import READS, Command
 from distqueue.errors import (
-    Closed,
     OutcomeUnknown,
     StoreDamaged,
     StoreError,
@@ -28,12 +23,11 @@ from distqueue.errors import (
     StoreFull,
     StoreMissing,
 )
-from distqueue.limits import check_batch
-from distqueue.results import Outcome, Seen
+from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
+from distqueue_backends.file_backend import FileBackend
 from distqueue_backends.filesystem import (
-    DirectoryWatch,
     open_regular,
     refuse_network,
     remove_leftovers,
@@ -48,20 +42,16 @@ from distqueue_backends.json.recovery import read_header, settle_tail
 from distqueue_backends.json.replay import Replay, collector_paused
 from distqueue_backends.json.size import carries_payload, most_bytes
 from distqueue_backends.lock import StoreLock
-from distqueue_backends.table.backend import TableBackend
-from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.queue_table import QueueTable
 
-SAFETY_POLL: Final = 5.0
-"""How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
 _CHECK_EVERY: Final = 128 * 1024
 _FEW: Final = 16
 
 _log: Final = logging.getLogger("distqueue")
 
 
-class JsonBackend(TableBackend):
+class JsonBackend(FileBackend[QueueTable]):
     """One ``Queue.json``, shared with any number of other processes."""
 
     @classmethod
@@ -88,19 +78,13 @@ class JsonBackend(TableBackend):
 
     def __init__(self, path: str, options: JsonOptions | None = None, *, create: bool = True) -> None:
         options = options or JsonOptions()
-        super().__init__(SharedClock(), options.dedup_window, options.dedup_max)
-        self.path = os.path.abspath(path)
-        self._capabilities = msgspec.structs.replace(
-            JSON_CAPABILITIES, dedup_window=options.dedup_window, dedup_max=options.dedup_max
-        )
+        super().__init__(path, options, JSON_CAPABILITIES)
         self._check_directory(create)
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
-        self._directory = DirectoryWatch(os.path.dirname(self.path))
         self._file: LogFile
         self._synced = self._next_check = 0
         self._is_certain = False
         self._is_ahead = False
-        self._has_failed = False
         try:
             self._lock.check_served()
             self._directory.open()
@@ -115,24 +99,10 @@ class JsonBackend(TableBackend):
             raise
         _OPEN.add(self)
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    def serve_at(self, address: str) -> bool:
-        with self._lock:
-            self._lock.hold(address)
-        self.clock = OwnClock()
-        return True
-
     # --- A call -----------------------------------------------------------------------------------
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        if self._closing.is_set():
-            raise Closed("the store is closed; open the URL again")
-        if self._has_failed:
-            raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
-        check_batch(commands, self.capabilities)
+        self.check_usable(commands)
         try:
             self._enter()
             outcomes = self._commit(commands)
@@ -366,6 +336,9 @@ class JsonBackend(TableBackend):
 
     # --- The table's view of the store ------------------------------------------------------------
 
+    def new_table(self, queue: str) -> QueueTable:
+        return QueueTable(queue, self.dedup_window, self.dedup_max)
+
     def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
         return self._file.payloads(entries)
 
@@ -379,18 +352,6 @@ class JsonBackend(TableBackend):
             "epoch": log.header.epoch,
             "commits": log.seq,
         }
-
-    def version_of(self, table: QueueTable) -> int:
-        return self._bell.rings()
-
-    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
-        if seen.wake_at is not None:
-            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
-        rings = self._bell.wait(seen.version, longest)
-        if self._closing.is_set():
-            raise Closed("the store was closed while waiting")
-        return Seen(rings)
 
     # --- The end ----------------------------------------------------------------------------------
 
@@ -423,8 +384,7 @@ _OPEN: Final[weakref.WeakSet[JsonBackend]] = weakref.WeakSet()
 def _after_fork() -> None:
     for backend in list(_OPEN):
         backend.leave_to_parent()
-        backend._closing = Event()  # the copied one may be locked by a thread that is not here
-        backend._closing.set()
+        backend.close_in_child()
 
 
 os.register_at_fork(after_in_child=_after_fork)

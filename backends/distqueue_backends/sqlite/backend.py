@@ -11,17 +11,13 @@ import sqlite3
 import stat
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-import msgspec
-
-from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
 from distqueue.errors import (
-    Closed,
     InvalidTask,
     OutcomeUnknown,
     StoreBusy,
@@ -31,23 +27,18 @@ from distqueue.errors import (
     StoreFull,
     StoreMissing,
 )
-from distqueue.limits import check_batch
-from distqueue.results import Outcome, Seen
+from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
-from distqueue_backends.filesystem import DirectoryWatch, refuse_network, sync_directory
+from distqueue_backends.file_backend import FileBackend
+from distqueue_backends.filesystem import refuse_network, sync_directory
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 from distqueue_backends.sqlite.schema import bring_up_to_date
 from distqueue_backends.sqlite.table import Counters, SqlTable
-from distqueue_backends.table.backend import TableBackend
-from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.journal import NoJournal
-from distqueue_backends.table.queue_table import QueueTable
 
-SAFETY_POLL: Final = 5.0
-"""How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
 CHECKPOINT_EVERY: Final = 2000
 """After how many changed rows of a connection the log is taken over into the database."""
 LONG_LOG: Final = 1024 * 1024
@@ -60,7 +51,7 @@ _FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-class SqliteBackend(TableBackend):
+class SqliteBackend(FileBackend[SqlTable]):
     """One database file, shared with any number of other processes."""
 
     @classmethod
@@ -75,21 +66,15 @@ class SqliteBackend(TableBackend):
 
     def __init__(self, path: str, options: SqliteOptions | None = None, *, create: bool = True) -> None:
         options = options or SqliteOptions()
-        super().__init__(SharedClock(), options.dedup_window, options.dedup_max)
-        self.path = os.path.abspath(path)
+        super().__init__(path, options, SQLITE_CAPABILITIES)
         self.journal = NoJournal()
-        self._capabilities = msgspec.structs.replace(
-            SQLITE_CAPABILITIES, dedup_window=options.dedup_window, dedup_max=options.dedup_max
-        )
         self._check_path(create)
         self._timeout = options.lock_timeout
         self.in_use = threading.Lock()
         """Held while the connection is used."""
         self._connection: sqlite3.Connection | None = None
         self._changes = 0
-        self._has_failed = False
         self._inode = 0
-        self._directory = DirectoryWatch(os.path.dirname(self.path))
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
         try:
             self._lock.check_served()
@@ -107,24 +92,10 @@ class SqliteBackend(TableBackend):
             raise
         _OPEN.add(self)
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    def serve_at(self, address: str) -> bool:
-        with self._lock:
-            self._lock.hold(address)
-        self.clock = OwnClock()
-        return True
-
     # --- A call -----------------------------------------------------------------------------------
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        if self._closing.is_set():
-            raise Closed("the store is closed; open the URL again")
-        if self._has_failed:
-            raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
-        check_batch(commands, self.capabilities)
+        self.check_usable(commands)
         with self.in_use:
             try:
                 self._lock.acquire()
@@ -143,7 +114,12 @@ class SqliteBackend(TableBackend):
         try:
             connection.execute("BEGIN IMMEDIATE")
             self.set_time()
-            outcomes = self._carried_out(connection, commands)
+            try:
+                outcomes = self._written(connection, commands)
+            except _UNBINDABLE:
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                outcomes = [self._written_alone(connection, command) for command in commands]
             self._commit(connection)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode in _FULL:
@@ -156,31 +132,23 @@ class SqliteBackend(TableBackend):
         self._checkpoint(connection)
         return outcomes
 
-    def _carried_out(self, connection: sqlite3.Connection, commands: Sequence[Command]) -> list[Outcome]:
-        connection.execute("SAVEPOINT whole")
-        try:
-            return self._written(connection, commands)
-        except _UNBINDABLE:
-            connection.execute("ROLLBACK TO whole")
-        outcomes: list[Outcome] = []
-        for command in commands:
-            connection.execute("SAVEPOINT one")
-            try:
-                outcomes += self._written(connection, [command])
-            except _UNBINDABLE as error:
-                connection.execute("ROLLBACK TO one")
-                outcomes.append(InvalidTask(f"a text or a number in the command is not allowed: {error}"))
-        return outcomes
-
     def _written(self, connection: sqlite3.Connection, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands on what the database holds now."""
         self._ticked.clear()
         self.tables = _Tables(connection, self._sql_table)
         outcomes = self.carry_out(commands)
         for table in self._ticked.values():
-            if isinstance(table, SqlTable):
-                table.write_counters()
+            table.write_counters()
         return outcomes
+
+    def _written_alone(self, connection: sqlite3.Connection, command: Command) -> Outcome:
+        """Carry out a command of a batch in which one holds what the database cannot."""
+        connection.execute("SAVEPOINT command")
+        try:
+            return self._written(connection, [command])[0]
+        except _UNBINDABLE as error:
+            connection.execute("ROLLBACK TO command")
+            return InvalidTask(f"a text or a number in the command is not allowed: {error}")
 
     def _in_place(self) -> sqlite3.Connection:
         """Return the connection to the file that is at the path now. The lock is held."""
@@ -225,7 +193,7 @@ class SqliteBackend(TableBackend):
 
     # --- The table's view of the store ------------------------------------------------------------
 
-    def new_table(self, queue: str) -> QueueTable:
+    def new_table(self, queue: str) -> SqlTable:
         return self._sql_table(queue, Counters())
 
     def _sql_table(self, queue: str, counters: Counters) -> SqlTable:
@@ -233,13 +201,8 @@ class SqliteBackend(TableBackend):
             raise StoreFailed("a queue is looked at outside of a transaction")
         return SqlTable(self._connection, queue, counters, self.dedup_window, self.dedup_max)
 
-    def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
-        return table.payloads(entries) if isinstance(table, SqlTable) else []
-
-    def page(
-        self, table: QueueTable, states: Collection[int], limit: int, after: int | None
-    ) -> tuple[list[Entry], int | None]:
-        return table.page(states, limit, after) if isinstance(table, SqlTable) else ([], None)
+    def payloads(self, table: SqlTable, entries: Sequence[Entry]) -> list[bytes]:
+        return table.payloads(entries)
 
     def facts(self) -> dict[str, int | float | str | bool]:
         wal = f"{self.path}-wal"
@@ -249,18 +212,6 @@ class SqliteBackend(TableBackend):
             "log_bytes": os.stat(wal).st_size if os.path.exists(wal) else 0,
             "sqlite": sqlite3.sqlite_version,
         }
-
-    def version_of(self, table: QueueTable) -> int:
-        return self._bell.rings()
-
-    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
-        if seen.wake_at is not None:
-            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
-        rings = self._bell.wait(seen.version, longest)
-        if self._closing.is_set():
-            raise Closed("the store was closed while waiting")
-        return Seen(rings)
 
     # --- The connection ---------------------------------------------------------------------------
 
@@ -356,11 +307,9 @@ class SqliteBackend(TableBackend):
         """Close what a fork copied: the lock of the parent must not live on in the child."""
         self._lock.close()
         self._directory.close()
-        self._closing = threading.Event()  # the copied one may be locked by a thread that is not here
-        self._closing.set()
 
 
-class _Tables(dict[str, QueueTable]):
+class _Tables(dict[str, SqlTable]):
     """The queues that a transaction has met; the others are in the database."""
 
     def __init__(self, connection: sqlite3.Connection, new: Callable[[str, Counters], SqlTable]) -> None:
@@ -376,9 +325,8 @@ class _Tables(dict[str, QueueTable]):
             super().__setitem__(name, self._new(name, Counters(*row)))
         return self[name]
 
-    def __setitem__(self, name: str, table: QueueTable) -> None:
-        if isinstance(table, SqlTable):
-            table.make()
+    def __setitem__(self, name: str, table: SqlTable) -> None:
+        table.make()
         super().__setitem__(name, table)
 
     def __iter__(self) -> Iterator[str]:
@@ -407,6 +355,7 @@ def _after_fork_in_child() -> None:
     _AT_REST.clear()
     for backend in list(_OPEN):
         backend.leave_to_parent()
+        backend.close_in_child()
 
 
 os.register_at_fork(

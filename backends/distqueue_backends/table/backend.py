@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from itertools import count, islice
 
 from distqueue.backend import Backend
@@ -37,7 +38,6 @@ from distqueue_backends.table.entry import (
     Entry,
 )
 from distqueue_backends.table.journal import Journal
-from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.receipts import Repeated, current
 from distqueue_backends.table.records import entry_of, gone_of, lease_of, record_of, remembered_of
@@ -53,10 +53,10 @@ from distqueue_backends.table.steps import (
 LAPSED = "the lease ran out before the task was settled"
 
 
-class TableBackend(Backend):
+class TableBackend[T: QueueTable](Backend):
     """Carries out every verb on tables in memory, and tells a journal which steps it takes."""
 
-    tables: dict[str, QueueTable]
+    tables: dict[str, T]
     journal: Journal
     clock: Clock
     _handed_out = 0
@@ -67,12 +67,11 @@ class TableBackend(Backend):
         self.dedup_window = dedup_window
         self.dedup_max = dedup_max
         self.now = self.lease_now = 0.0
-        self._ticked: dict[str, QueueTable] = {}
-        self._pager = Pager()
+        self._ticked: dict[str, T] = {}
 
     # --- Where the payload is: the store's own affair ---------------------------------------------
 
-    def payloads(self, table: QueueTable, entries: Sequence[Entry]) -> list[bytes]:
+    def payloads(self, table: T, entries: Sequence[Entry]) -> list[bytes]:
         """Return the payloads of tasks of a queue."""
         raise NotImplementedError
 
@@ -80,13 +79,7 @@ class TableBackend(Backend):
         """Return facts about the store for ``stats``."""
         return {}
 
-    def page(
-        self, table: QueueTable, states: Collection[int], limit: int, after: int | None
-    ) -> tuple[list[Entry], int | None]:
-        """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from."""
-        return self._pager.page(table, states, limit, after)
-
-    def version_of(self, table: QueueTable) -> int:
+    def version_of(self, table: T) -> int:
         """Return what ``wait`` compares to see whether anything happened since."""
         return table.version
 
@@ -99,7 +92,7 @@ class TableBackend(Backend):
         self._ticked.clear()
         self._handed_out = 0
 
-    def table(self, queue: str, *, create: bool = False) -> QueueTable:
+    def table(self, queue: str, *, create: bool = False) -> T:
         """Return a queue's table as it is now: what has run out is gone or back in line."""
         table = self._ticked.get(queue)
         if table is not None:
@@ -122,11 +115,11 @@ class TableBackend(Backend):
                 return True
         return False
 
-    def new_table(self, queue: str) -> QueueTable:
+    @abstractmethod
+    def new_table(self, queue: str) -> T:
         """Return an empty table."""
-        return QueueTable(queue, self.dedup_window, self.dedup_max)
 
-    def _tick(self, table: QueueTable) -> None:
+    def _tick(self, table: T) -> None:
         if expired := table.expiring.take_until(self.now):
             self._note("expire", table, expired)
             for entry in expired:
@@ -140,7 +133,7 @@ class TableBackend(Backend):
             for entry in kept:
                 table.remove(entry, "ack", self.now)
 
-    def _placed(self, queue: str) -> QueueTable:
+    def _placed(self, queue: str) -> T:
         """Return a queue's table with the tasks that are due by now in line, behind what is ready.
 
         For a claim and for whoever looks; a put leaves them, so as to come before what was due.
@@ -152,7 +145,7 @@ class TableBackend(Backend):
                 table.place_due(entry)
         return table
 
-    def _note(self, op: str, table: QueueTable, entries: Sequence[Entry], **fields: object) -> None:
+    def _note(self, op: str, table: T, entries: Sequence[Entry], **fields: object) -> None:
         self.journal.note(op, table.name, [entry.task_id for entry in entries], **fields)
 
     # --- Publishing -------------------------------------------------------------------------------
@@ -165,7 +158,7 @@ class TableBackend(Backend):
                 return self._store_new(table, ids, [put.data for put in tasks])
         return _each(self._store, tasks)
 
-    def _store_new(self, table: QueueTable, ids: list[str], payloads: list[bytes]) -> list[Outcome]:
+    def _store_new(self, table: T, ids: list[str], payloads: list[bytes]) -> list[Outcome]:
         """Do for many new tasks without options what :meth:`_store` does for one: in a third of the time."""
         now = self.now
         entries = [
@@ -193,7 +186,7 @@ class TableBackend(Backend):
         self.journal.put(table.name, entry)
         return Stored(task_id=task_id)
 
-    def _is_known(self, table: QueueTable, put: Put) -> bool:
+    def _is_known(self, table: T, put: Put) -> bool:
         known = table.tasks.get(put.task_id) or table.remembered.get(put.task_id, self.now)
         if known is None:
             return False
@@ -233,7 +226,7 @@ class TableBackend(Backend):
         entries.sort(key=lambda entry: (-entry.options.priority, entry.place or 0, entry.number))
         return Claimed(leases=self._leases(table, entries))
 
-    def _leases(self, table: QueueTable, entries: Sequence[Entry]) -> list[Lease]:
+    def _leases(self, table: T, entries: Sequence[Entry]) -> list[Lease]:
         return [lease_of(entry, data) for entry, data in zip(entries, self.payloads(table, entries))]
 
     def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
@@ -307,7 +300,7 @@ class TableBackend(Backend):
         self._note("extend", table, [entry], until=until)
         return self._settled(table, entry.task_id)
 
-    def _settled(self, table: QueueTable, task_id: str) -> Settled:
+    def _settled(self, table: T, task_id: str) -> Settled:
         entry = table.tasks[task_id]
         return Settled(task_id=task_id, state=STATES[entry.state], until=entry.until)
 
@@ -379,7 +372,7 @@ class TableBackend(Backend):
         wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
         if order == "line":
             return Browsed(tasks=self._records(table, list(islice(table.in_line(), limit))))
-        entries, following = self.page(table, wanted, limit, after)
+        entries, following = table.page(wanted, limit, after)
         return Browsed(tasks=self._records(table, entries), next=following)
 
     def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
@@ -390,7 +383,7 @@ class TableBackend(Backend):
         names = sorted(self.tables) if queue == "*" else [queue]
         return Counted(queues=[self._placed(name).stats() for name in names], store=self.facts())
 
-    def _records(self, table: QueueTable, entries: Sequence[Entry]) -> list[TaskRecord]:
+    def _records(self, table: T, entries: Sequence[Entry]) -> list[TaskRecord]:
         return [
             record_of(table.name, entry, data) for entry, data in zip(entries, self.payloads(table, entries))
         ]

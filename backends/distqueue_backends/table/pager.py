@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue_backends.table.entry import Entry
-from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.where import payload_size
+
+if TYPE_CHECKING:
+    from distqueue_backends.table.queue_table import QueueTable
 
 
 class Pager:
-    """Keeps the sorted list that the last page came from, for the page that follows."""
+    """Keeps the sorted list that a table's last page came from, for the page that follows."""
 
     def __init__(self) -> None:
-        self._table: QueueTable | None = None
         self._numbers: list[int] = []
         self._entries: list[Entry] = []
 
@@ -26,7 +28,7 @@ class Pager:
 
         Fewer if their payloads get too large together.
         """
-        if after is None or table is not self._table or self._has_more(table):
+        if after is None or self._has_more(table):
             self._sort(table)
         page: list[Entry] = []
         size = 0
@@ -39,7 +41,6 @@ class Pager:
                 size += payload_size(entry.where)
                 if len(page) == limit or size >= MAX_BATCH_BYTES:
                     return page, entry.number
-        self._table = None
         self._numbers, self._entries = [], []
         return page, None
 
@@ -47,6 +48,5 @@ class Pager:
         return not self._numbers or table.next_number - 1 > self._numbers[-1]
 
     def _sort(self, table: QueueTable) -> None:
-        self._table = table
         self._entries = sorted(table.tasks.values(), key=lambda entry: entry.number)
         self._numbers = [entry.number for entry in self._entries]

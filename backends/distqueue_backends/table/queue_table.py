@@ -24,6 +24,7 @@ from distqueue_backends.table.entry import (
 )
 from distqueue_backends.table.group import Group
 from distqueue_backends.table.line import Line
+from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.remembered import Gone, Remembered
 from distqueue_backends.table.size import size_of, text_size
 from distqueue_backends.table.where import payload_size
@@ -100,6 +101,7 @@ class QueueTable:
         self.groups: dict[str, Group] = {}
         self.version = self.version_at_start = 0
         self.size = 0
+        self._pager = Pager()
         self._lines: dict[int, Line] = {}
         self.due = Agenda(lambda e, at: e.state == SCHEDULED and e.until == at)
         self.leases = Agenda(lambda e, at: e.state == LEASED and e.until == at)
@@ -140,6 +142,10 @@ class QueueTable:
         """Return the tasks in some states, in the order in which they were put."""
         entries = [entry for entry in self.tasks.values() if entry.state in states]
         return sorted(entries, key=lambda entry: entry.number)
+
+    def page(self, states: Collection[int], limit: int, after: int | None) -> tuple[list[Entry], int | None]:
+        """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from."""
+        return self._pager.page(self, states, limit, after)
 
     def stats(self) -> QueueStats:
         """Return the counts of the queue."""

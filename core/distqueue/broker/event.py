@@ -196,7 +196,7 @@ def _said(outcome: Outcome) -> AnyResult | Failure:
         return Failure.of(outcome)
     if isinstance(outcome, Found | Browsed):
         return _with_records(outcome, _packed)
-    return outcome  # type: ignore[return-value]
+    return outcome
 
 
 def _meant(said: AnyResult | Failure) -> Outcome:

@@ -336,11 +336,9 @@ class Server:
         del self._consumers[consumer.pid]
         will = consumer.last_will()
         consumer.close()
-        for start in range(0, len(will), self._broker.capabilities.max_batch):
-            part = will[start : start + self._broker.capabilities.max_batch]
+        for part in batched(will, self._broker.capabilities.max_batch):
             apply_together(self._broker.apply, [part])
-        for command in will:
-            self._work[command.queue] += 1
+        self._work.update(command.queue for command in will)
 
     def _forget_process(self, pid: int | None) -> None:
         """Watch a process no more that has nothing here; one that holds leases may come again."""

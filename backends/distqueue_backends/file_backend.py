@@ -1,0 +1,91 @@
+"""What stores that are a file have in common: a lock and a bell beside it, and who may use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Event
+from typing import Final, Protocol
+
+import msgspec
+
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Command
+from distqueue.errors import Closed, StoreFailed
+from distqueue.limits import check_batch
+from distqueue.results import Seen
+from distqueue_backends.bell import Bell
+from distqueue_backends.filesystem import DirectoryWatch
+from distqueue_backends.lock import StoreLock
+from distqueue_backends.table.backend import TableBackend
+from distqueue_backends.table.clock import OwnClock, SharedClock
+from distqueue_backends.table.queue_table import QueueTable
+
+SAFETY_POLL: Final = 5.0
+"""How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
+
+
+class FileOptions(Protocol):
+    """The options that every such store has."""
+
+    @property
+    def dedup_window(self) -> float: ...
+    @property
+    def dedup_max(self) -> int: ...
+    @property
+    def lock_timeout(self) -> float: ...
+
+
+class FileBackend[T: QueueTable](TableBackend[T]):
+    """A file that several processes share; a broker process can take it for itself."""
+
+    def __init__(self, path: str, options: FileOptions, capabilities: Capabilities) -> None:
+        super().__init__(SharedClock(), options.dedup_window, options.dedup_max)
+        self.path = os.path.abspath(path)
+        self._capabilities = msgspec.structs.replace(
+            capabilities, dedup_window=options.dedup_window, dedup_max=options.dedup_max
+        )
+        self._directory = DirectoryWatch(os.path.dirname(self.path))
+        self._lock: StoreLock
+        self._bell: Bell
+        self._has_failed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def serve_at(self, address: str) -> bool:
+        with self._lock:
+            self._lock.hold(address)
+        self.clock = OwnClock()
+        return True
+
+    def check_usable(self, commands: Sequence[Command]) -> None:
+        """Refuse a call that cannot be carried out here.
+
+        Raises:
+            Closed, StoreFailed: the store is closed, or has to be.
+            TooLarge: the batch is over a limit.
+        """
+        if self._closing.is_set():
+            raise Closed("the store is closed; open the URL again")
+        if self._has_failed:
+            raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
+        check_batch(commands, self._capabilities)
+
+    def version_of(self, table: QueueTable) -> int:
+        return self._bell.rings()
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
+        if seen.wake_at is not None:
+            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
+        rings = self._bell.wait(seen.version, longest)
+        if self._closing.is_set():
+            raise Closed("the store was closed while waiting")
+        return Seen(rings)
+
+    def close_in_child(self) -> None:
+        """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""
+        self._closing = Event()
+        self._closing.set()
