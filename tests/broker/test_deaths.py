@@ -136,3 +136,35 @@ def test_what_a_consumer_claimed_with_its_last_breath_comes_back(url: str, serve
         os.kill(supervisor.pid or 0, signal.SIGCONT)
         again = queue.get(timeout=20)
         assert again is not None
+
+
+WITH_A_CHILD = """
+import os, sys, time
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    queue.stats()
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    queue.get(lease=3600)
+"""
+
+
+def test_a_dead_consumer_claims_no_more_though_its_child_holds_its_socket(url: str, serve: Serve) -> None:
+    serve()
+    with Queue(url) as queue:
+        command = [sys.executable, "-c", WITH_A_CHILD, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
+            assert consumer.stdout is not None
+            child = int(consumer.stdout.readline())
+            time.sleep(0.3)  # it waits
+            consumer.kill()
+            consumer.wait()
+            time.sleep(0.1)  # the broker process hears of it
+            queue.put("x")
+            again = queue.get(timeout=0)
+            os.kill(child, signal.SIGKILL)
+        assert again is not None
+        assert again.deliveries == 1

@@ -107,6 +107,29 @@ connection.execute("ROLLBACK")
 """
 
 
+HOLDER = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("holding", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_nothing_is_written_without_the_lock(path: Path, url: str) -> None:
+    with Queue(url, lock_timeout=0.2) as queue:
+        queue.put("before")
+        command = [sys.executable, "-c", HOLDER, f"{path}.lock"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "holding\n"
+            with pytest.raises(StoreBusy, match=str(holder.pid)):
+                queue.put("meanwhile")
+            holder.communicate("\n")
+        queue.put("after")
+        assert queue.stats().ready == 2
+
+
 def test_another_program_that_writes_too_long_makes_it_busy(path: Path, url: str) -> None:
     with Queue(url, lock_timeout=0.2) as queue:
         queue.put("before")
@@ -200,12 +223,14 @@ def test_short_lived_programs_do_not_let_the_log_grow(path: Path, url: str) -> N
     assert path.with_name("queue.db-wal").stat().st_size < 2 * 1024 * 1024
 
 
-def test_a_fork_leaves_both_with_a_connection_of_their_own(url: str) -> None:
+def test_a_fork_leaves_both_with_a_connection_of_their_own(path: Path, url: str) -> None:
     with Queue(url) as queue:
         queue.put("of the parent", task_id="parent")
         child = os.fork()
         if child == 0:
             try:
+                opened = {os.readlink(each.path) for each in os.scandir("/proc/self/fd") if each.is_symlink()}
+                assert not any(name.startswith(str(path)) for name in opened if not name.endswith(".bell"))
                 queue.put("of the child", task_id="child")
                 os._exit(0)
             except BaseException:  # noqa: BLE001 - the parent has to know
@@ -296,7 +321,6 @@ def test_every_put_is_synced_before_it_is_answered(path: Path, url: str, tmp_pat
 import os, sys
 from distqueue import Queue
 with Queue(sys.argv[1]) as queue:
-    queue.stats()
     for n in range(10):
         queue.put(n)
         os.write(2, b"answered")
@@ -304,14 +328,17 @@ with Queue(sys.argv[1]) as queue:
     calls = "trace=pwrite64,fsync,fdatasync,write"
     command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, sys.executable, "-c", script, url]
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
-    unsynced, answered = False, 0
+    unsynced, answered, is_named = False, 0, False
     for line in trace.read_text().splitlines():
-        if "queue.db-wal>" in line and "pwrite64(" in line:
+        if "sync(" in line and f"<{tmp_path}>" in line:
+            is_named = True
+        elif "queue.db-wal>" in line and "pwrite64(" in line:
             unsynced = True
         elif "queue.db-wal>" in line and "sync(" in line:
             unsynced = False
         elif '"answered"' in line:
             answered += 1
+            assert is_named
             assert not unsynced
     assert answered == 10
 

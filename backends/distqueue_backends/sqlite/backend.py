@@ -31,7 +31,7 @@ from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import FileBackend
-from distqueue_backends.filesystem import refuse_network, sync_directory
+from distqueue_backends.filesystem import refuse_network
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 from distqueue_backends.sqlite.schema import bring_up_to_date
@@ -258,10 +258,12 @@ class SqliteBackend(FileBackend[SqlTable]):
             connection.close()
 
     def _create_file(self, create: bool) -> None:
-        """Make an empty database that only its owner may read, if there is none."""
+        """Make an empty database that only its owner may read, if there is none.
+
+        SQLite syncs the directory before the first commit, as the log is new in it too.
+        """
         if create and not os.path.lexists(self.path):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            sync_directory(self.path)
 
     def _check_path(self, create: bool) -> int:
         """Look at what is there, but never open it: closing it would drop the locks of SQLite.

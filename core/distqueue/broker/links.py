@@ -24,8 +24,6 @@ MOST_PENDING: Final = 256 * 1024 * 1024
 _LAST_WORDS: Final = 5.0
 """How long a broker process that ends tries to deliver its answers, in seconds."""
 
-_MOST_PIECES: Final = 64
-
 _log: Final = getLogger("distqueue")
 
 
@@ -93,12 +91,6 @@ class Links:
     def of(self, pid: int) -> list[Link]:
         """Return the clients in a process."""
         return [link for link in self._links if link.pid == pid]
-
-    def read_out(self, link: Link) -> None:
-        """Read what a client said before its process died."""
-        for _ in range(_MOST_PIECES):
-            if link in self._links:
-                self._read(link)
 
     def drop(self, link: Link, why: Cut) -> None:
         """Hang up on a client, if it is still there."""

@@ -326,11 +326,8 @@ class Server:
             return  # its link was dropped in this very turn, and nothing is left to be done
         self._selector.unregister(consumer)
         self._dying = consumer.pid
-        links = self._links.of(consumer.pid)
-        for link in links:
-            self._links.read_out(link)
         self._carry_out()  # what it asked for with its last breath
-        for link in links:  # which a process that it forked may hold open
+        for link in self._links.of(consumer.pid):  # which a process that it forked may hold open
             self._links.drop(link, Cut("its process died"))
         self._dying = 0
         del self._consumers[consumer.pid]
