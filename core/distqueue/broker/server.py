@@ -342,8 +342,6 @@ class Server:
         consumer = self._consumers.get(pid or 0)
         if consumer is None or consumer.holds_leases or pid == self._dying or self._links.of(consumer.pid):
             return
-        if any(call.link.pid == pid for call in self._calls):  # it may hold leases once they are carried out
-            return
         self._selector.unregister(consumer)
         del self._consumers[consumer.pid]
         consumer.close()
