@@ -60,7 +60,7 @@ def is_quick(wait: Callable[[], object]) -> bool:
 @pytest.fixture(autouse=True)
 def _no_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiting consumer looks again after some seconds; here that would hide a lost ring."""
-    monkeypatch.setattr("distqueue_backends.json.backend.SAFETY_POLL", LONG)
+    monkeypatch.setattr("distqueue_backends.file_backend.SAFETY_POLL", LONG)
 
 
 @pytest.mark.usefixtures("ears")
@@ -225,7 +225,7 @@ def test_where_no_inotify_is_left_the_bell_is_polled(path: Path, monkeypatch: py
 def test_a_bell_file_that_is_removed_costs_no_more_than_the_safety_net(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distqueue_backends.json.backend.SAFETY_POLL", 0.05)
+    monkeypatch.setattr("distqueue_backends.file_backend.SAFETY_POLL", 0.05)
     with opened(path) as consumer, opened(path) as publisher:
         (path.parent / "Queue.json.bell").unlink()
         seen = seen_by(consumer)
