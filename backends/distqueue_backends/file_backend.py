@@ -77,13 +77,17 @@ class FileBackend[T: QueueTable](TableBackend[T]):
         return self._bell.rings()
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
-        if seen.wake_at is not None:
-            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
-        rings = self._bell.wait(seen.version, longest)
+        rings = self._bell.wait(seen.version, self.longest_wait(seen, timeout))
         if self._closing.is_set():
             raise Closed("the store was closed while waiting")
         return Seen(rings)
+
+    def longest_wait(self, seen: Seen, timeout: float | None) -> float:
+        """Return for how many seconds a consumer waits at most, before it looks for itself."""
+        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
+        if seen.wake_at is not None:
+            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
+        return longest
 
     def close_in_child(self) -> None:
         """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""

@@ -74,6 +74,14 @@ class Backend(Broker):
         """Examine the store at a URL, and mend it if ``repair`` is true; nobody else may change it."""
         raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
 
+    @classmethod
+    def within(cls, url: StoreURL, options: Any, connection: object) -> Broker:
+        """Return a broker that carries out puts in the transaction open on an application's connection."""
+        raise Unsupported(
+            f"{cls.__name__} cannot put tasks in a transaction of the application's; leave connection= out, "
+            "or use a store that can (sqlite:)"
+        )
+
     def serve_at(self, address: str) -> bool:
         """Keep the store for this process, which serves it to others at a Unix socket.
 

@@ -29,8 +29,8 @@ class Client[S: Session](ABC):
         # Imported here, as opening a store needs much that importing distqueue does not.
         from distqueue.configured import configured
 
-        defaults, open_broker = configured(url, check_queue_name(name), options)
-        self._set_up(open_broker, name, defaults)
+        found = configured(url, check_queue_name(name), options)
+        self._set_up(found.open_broker, name, found.defaults, found.open_within)
 
     @classmethod
     def over(cls, broker: Broker, name: str = "default", defaults: Defaults | None = None) -> Self:
@@ -83,9 +83,16 @@ class Client[S: Session](ABC):
         length = self._defaults.lease if lease is None else seconds("lease", lease)
         return Claim(queue=self.name, token=new_token(), count=count, lease=length)
 
-    def _set_up(self, open_broker: Callable[[], Broker], name: str, defaults: Defaults) -> None:
+    def _set_up(
+        self,
+        open_broker: Callable[[], Broker],
+        name: str,
+        defaults: Defaults,
+        open_within: Callable[[object], Broker] | None = None,
+    ) -> None:
         self.name = check_queue_name(name)
         self._open_broker = open_broker
+        self._open_within = open_within
         self._defaults = defaults
         self._putter = Putter(name, defaults.max_attempts, defaults.keep_done)
         self._sessions: dict[int, S] = {}

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from distqueue.broker import Broker
 from distqueue.config import find_settings
 from distqueue.defaults import Defaults
-from distqueue.opening import open_broker
+from distqueue.opening import open_broker, open_within
 from distqueue.options import convert_options
 from distqueue.urls import StoreURL
 
 
-def configured(
-    url: str | StoreURL | None, queue: str, options: Mapping[str, object]
-) -> tuple[Defaults, Callable[[], Broker]]:
+class Configured(NamedTuple):
+    """What holds for a queue, and what opens its store, or lets a connection stand for it."""
+
+    defaults: Defaults
+    open_broker: Callable[[], Broker]
+    open_within: Callable[[object], Broker]
+
+
+def configured(url: str | StoreURL | None, queue: str, options: Mapping[str, object]) -> Configured:
     """Return what holds for a queue, and what opens its store. Nothing is opened yet.
 
     ``options`` that are not a queue's (see :class:`Defaults`) are the backend's.
@@ -29,5 +35,9 @@ def configured(
     own |= {name: value for name, value in options.items() if name in own}
     rest = {name: value for name, value in options.items() if name not in own}
     defaults = convert_options(Defaults, own, owner=f"queue {queue!r}", lax=False)
-    arguments: dict[str, Any] = {"observers": settings.observers, **settings.options, **rest}
-    return defaults, partial(open_broker, settings.url, **arguments)
+    store: dict[str, Any] = {**settings.options, **rest}
+    return Configured(
+        defaults,
+        partial(open_broker, settings.url, observers=settings.observers, **store),
+        partial(open_within, settings.url, **store),
+    )

@@ -14,7 +14,7 @@ from distqueue.broker import Broker
 from distqueue.broker.connection import Connection
 from distqueue.broker.door import Door
 from distqueue.config import named_observers
-from distqueue.errors import PluginError
+from distqueue.errors import PluginError, Unsupported
 from distqueue.groupcommit import GroupCommit
 from distqueue.observing import Observed
 from distqueue.options import convert_options
@@ -34,6 +34,9 @@ class BackendClass(Protocol):
 
     def open(self, url: StoreURL, options: Any, *, create: bool) -> Backend:
         """Open the store; with ``create``, make it if it is not there."""
+
+    def within(self, url: StoreURL, options: Any, connection: object) -> Broker:
+        """Let a transaction of the application's carry out puts."""
 
     def fsck(self, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
         """Examine the store, and mend it if ``repair`` is true."""
@@ -70,6 +73,24 @@ def open_broker(
     plugins.load_observers(named_observers() or () if observers is None else observers)
     broker = GroupCommit(Door(partial(backend_class.open, place, given, create=create)))
     return Observed(broker, plugins, place) if plugins.is_observed else broker
+
+
+def open_within(url: str | StoreURL, connection: object, **options: object) -> Broker:
+    """Return a broker that carries out puts in the transaction that is open on an application's connection.
+
+    ``options`` are those of the store, as for :func:`open_broker`; ``create`` does not matter, as there
+    has to be a file for the connection.
+
+    Raises:
+        ConfigError: the URL or an option is wrong, or no plugin can be used for it.
+        Unsupported: the backend has no such transactions, or the connection is not one of its library.
+    """
+    place = url if isinstance(url, StoreURL) else parse_url(url)
+    if place.scheme == BROKER_SCHEME:
+        raise Unsupported("a broker process cannot see a transaction of yours; name the store's own URL")
+    store = {name: value for name, value in options.items() if name != "create"}
+    backend_class, given = _find_backend(place, installed_plugins(), store)
+    return backend_class.within(place, given, connection)
 
 
 def open_backend(url: StoreURL, **options: object) -> Backend:

@@ -16,7 +16,7 @@ from distqueue.capabilities import Capabilities
 from distqueue.client import Client
 from distqueue.commands import Browse, Cancel, Claim, Command, Find, Pause, Purge, Redrive, Resume, Stats
 from distqueue.delivery import Delivery, own_deliveries, settled_together, settling
-from distqueue.errors import Closed, Refused, StoreError
+from distqueue.errors import Closed, Refused, StoreError, Unsupported
 from distqueue.outcomes import expect, expect_all
 from distqueue.request import PutOptions, good_puts, merged
 from distqueue.results import (
@@ -67,7 +67,7 @@ class Queue(Client[Session]):
 
     # --- Publishing -----------------------------------------------------------------------------
 
-    def put(self, data: object, **options: Unpack[PutOptions]) -> Stored:
+    def put(self, data: object, *, connection: object = None, **options: Unpack[PutOptions]) -> Stored:
         """Store one task, and return once it is as durable as the store makes it.
 
         ``data`` is anything that can be written as JSON. The options are those of
@@ -75,22 +75,32 @@ class Queue(Client[Session]):
         ``max_attempts``, ``expires_in``, ``keep_done``, ``group``, ``unique``, ``publisher_id``
         and ``headers``.
 
+        With ``connection``, it is stored in the transaction that is open on that connection of yours to
+        the store's own database, and exists if and only if you commit it (``docs/howto/transactions.md``).
+
         Raises:
-            InvalidTask, TooLarge, Unsupported: the payload or an option is not allowed.
+            InvalidTask, TooLarge, Unsupported: the payload or an option is not allowed, or the store cannot
+                use the connection.
             PayloadMismatch: the ``task_id`` is known with another payload.
             UniqueTaken: another live task has the ``unique`` key.
             OutcomeUnknown: put again with the same ``task_id``.
 
         >>> queue.put({"to": "a@example.org"}, delay=10).task_id               # doctest: +SKIP
         """
-        return self._ask(self._putter.one(data, options), Stored)
+        put = self._putter.one(data, options)
+        if connection is None:
+            return self._ask(put, Stored)
+        return expect(self._within(connection).apply([put])[0], Stored)
 
-    def put_many(self, payloads: Iterable[object], **options: Unpack[PutOptions]) -> list[Stored]:
+    def put_many(
+        self, payloads: Iterable[object], *, connection: object = None, **options: Unpack[PutOptions]
+    ) -> list[Stored]:
         """Store many tasks, as many in one commit as the store allows.
 
-        The options hold for every payload. Among the payloads may be tasks made by :meth:`task`,
-        which have their own. Make all of them so to know their ids beforehand: after
-        ``OutcomeUnknown`` the same tasks can be put again, and those that were stored are duplicates.
+        The options hold for every payload; ``connection`` is that of :meth:`put`. Among the payloads
+        may be tasks made by :meth:`task`, which have their own. Make all of them so to know their ids
+        beforehand: after ``OutcomeUnknown`` the same tasks can be put again, and those that were stored
+        are duplicates.
 
         Raises:
             BatchRefused: at least one task was refused; the others are stored.
@@ -98,7 +108,7 @@ class Queue(Client[Session]):
         >>> queue.put_many([{"n": 1}, queue.task({"n": 2}, priority=9)])       # doctest: +SKIP
         """
         outcomes: list[Outcome] = []
-        broker = self._session.broker
+        broker = self._session.broker if connection is None else self._within(connection)
         for batch in self._putter.batches(payloads, options, broker.capabilities.max_batch):
             outcomes += merged(batch, broker.apply(good_puts(batch)))
         return expect_all(outcomes, Stored, "stored")
@@ -293,6 +303,12 @@ class Queue(Client[Session]):
 
     def _ask[R: Result](self, command: Command, kind: type[R]) -> R:
         return expect(self._session.apply([command])[0], kind)
+
+    def _within(self, connection: object) -> Broker:
+        self._check_open()
+        if self._open_within is None:
+            raise Unsupported("this queue was not made with a URL; make one for the database of connection=")
+        return self._open_within(connection)
 
     def _claim(self, session: Session, claim: Claim) -> Claimed:
         """Claim once; :meth:`close` waits for it, so that nothing stays claimed."""

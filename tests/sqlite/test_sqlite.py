@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -28,11 +27,19 @@ def url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def shell(path: Path, statement: str) -> list[tuple[object, ...]]:
+SHELL = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as connection:
+    for statement in sys.argv[2:]:
+        rows = connection.execute(statement).fetchall()
+print(rows)
+"""
+
+
+def shell(path: Path, *statements: str) -> list[tuple[object, ...]]:
     """Return what another program sees: a connection in this process could drop the locks of the store."""
-    script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())"
     out = subprocess.run(
-        [sys.executable, "-c", script, str(path), statement], capture_output=True, text=True, check=True
+        [sys.executable, "-c", SHELL, str(path), *statements], capture_output=True, text=True, check=True
     )
     rows: list[tuple[object, ...]] = eval(out.stdout, {"__builtins__": {}})  # noqa: S307 - our own output
     return rows
@@ -42,7 +49,7 @@ def test_the_file_is_readable_by_other_means_as_the_page_says(path: Path, url: s
     with Queue(url, name="emails") as queue:
         queue.put({"to": "a@example.org"}, task_id="one", priority=3)
         queue.put("later", task_id="two", delay=3600)
-        rows = shell(path, "SELECT queue, id, state, priority, data FROM readable ORDER BY number")
+        rows = shell(path, "SELECT queue, id, state, priority, data FROM distqueue_readable ORDER BY number")
     assert rows == [
         ("emails", "one", "ready", 3, '{"to":"a@example.org"}'),
         ("emails", "two", "scheduled", 0, '"later"'),
@@ -72,20 +79,30 @@ def test_what_is_no_database(path: Path, url: str) -> None:
     assert path.read_bytes().startswith(b"not a database")
 
 
-def test_a_database_of_something_else_is_left_alone(path: Path, url: str) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE customers (name)")
-    connection.close()
-    with Queue(url) as queue, pytest.raises(StoreError, match="something else"):
+def test_a_database_of_the_application_keeps_what_is_its_own(path: Path, url: str) -> None:
+    shell(path, "CREATE TABLE tasks (name)", "INSERT INTO tasks VALUES ('theirs')", "PRAGMA user_version = 7")
+    with Queue(url, create=False) as queue, pytest.raises(StoreMissing, match="no tables of distqueue"):
+        queue.stats()
+    with Queue(url) as queue:
         queue.put("x")
-    assert shell(path, "SELECT name FROM sqlite_master") == [("customers",)]
+    assert shell(path, "SELECT * FROM tasks") == [("theirs",)]
+    assert shell(path, "PRAGMA user_version") == [(7,)]
+    assert shell(path, "PRAGMA application_id") == [(0,)]
 
 
 def test_a_store_of_a_newer_release_is_refused(path: Path, url: str) -> None:
     with Queue(url) as queue:
         queue.put("x")
-    shell(path, "PRAGMA user_version = 99")
+    shell(path, "UPDATE distqueue_store SET version = 99")
     with Queue(url) as queue, pytest.raises(UnsupportedFormat, match="99"):
+        queue.put("x")
+
+
+def test_a_store_that_does_not_say_its_version_is_damaged(path: Path, url: str) -> None:
+    with Queue(url) as queue:
+        queue.put("x")
+    shell(path, "DELETE FROM distqueue_store")
+    with Queue(url) as queue, pytest.raises(StoreDamaged, match="version"):
         queue.put("x")
 
 
@@ -159,7 +176,7 @@ def test_a_database_that_was_moved_is_not_written_any_more(path: Path, url: str)
             new.put("in the new one")
         other.put("in the new one, too")
         assert queue.stats().ready == 2
-    assert shell(path.parent / "moved-queue.db", "SELECT count(*) FROM readable") == [(2,)]
+    assert shell(path.parent / "moved-queue.db", "SELECT count(*) FROM distqueue_readable") == [(2,)]
 
 
 INTERRUPTED = """

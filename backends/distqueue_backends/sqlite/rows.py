@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions
-from distqueue_backends.table.entry import STATES, Entry
+from distqueue_backends.sqlite.schema import MOST_NUMBER
+from distqueue_backends.table.entry import LEASED, STATES, Entry
 from distqueue_backends.table.where import pack
 
 type Row = tuple[Any, ...]
@@ -15,41 +16,47 @@ type Row = tuple[Any, ...]
 _STATE_NAMES: Final = [state.value for state in STATES]
 _STATES: Final = {name: number for number, name in enumerate(_STATE_NAMES)}
 
-_COLUMNS: Final = (
-    "id, number, size, payload_crc, put_at, state, place, until, failures, deliveries, token, settled, error,"
+_FIELDS: Final = (
+    "id, payload_crc, put_at, state, place, until, failures, deliveries, token, settled, error,"
     " priority, max_attempts, expires_in, keep_done, group_name, unique_key, publisher_id, headers"
 )
-SELECT: Final = f"SELECT {_COLUMNS} FROM tasks "
+SELECT: Final = f"SELECT key, length(data), {_FIELDS} FROM distqueue_tasks "
+SELECT_WITH_DATA: Final = f"SELECT key, data, {_FIELDS} FROM distqueue_tasks "
 INSERT: Final = (
-    f"INSERT INTO tasks ({_COLUMNS}, queue, line, expires_at, data)"
-    f" VALUES ({', '.join('?' * (_COLUMNS.count(',') + 5))})"
+    f"INSERT INTO distqueue_tasks (key, data, {_FIELDS}, queue, line, expires_at)"
+    f" VALUES ({', '.join('?' * (_FIELDS.count(',') + 6))})"
+)
+INSERT_PLAIN: Final = (
+    "INSERT INTO distqueue_tasks (key, queue, id, place, line, put_at, payload_crc, data)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 UPDATE: Final = (
-    "UPDATE tasks SET number = ?, state = ?, place = ?, line = ?, until = ?, failures = ?, deliveries = ?,"
-    " token = ?, settled = ?, error = ?, expires_at = ? WHERE queue = ? AND number = ?"
+    "UPDATE distqueue_tasks SET key = ?, state = ?, place = ?, line = ?, until = ?, failures = ?,"
+    " deliveries = ?, token = ?, settled = ?, error = ?, expires_at = ? WHERE key = ?"
 )
 LEASE: Final = (
-    "UPDATE tasks SET state = 'leased', line = NULL, until = ?, deliveries = deliveries + 1, token = ?,"
-    " settled = NULL, expires_at = NULL WHERE queue = ? AND number = ?"
+    "UPDATE distqueue_tasks SET state = 'leased', line = NULL, until = ?, deliveries = deliveries + 1,"
+    " token = ?, settled = NULL, expires_at = NULL WHERE key = ?"
 )
-DELETE: Final = "DELETE FROM tasks WHERE queue = ? AND number = ?"
+DELETE: Final = "DELETE FROM distqueue_tasks WHERE key = ?"
 
 
 def entry_from(row: Row) -> Entry:
-    """Return the entry of a selected row; ``where`` names its number and the size of its payload."""
+    """Return the entry of a selected row; ``where`` is its payload, or its key's number and the size."""
     plain = row[13:] == _PLAIN
     options = DEFAULT_OPTIONS if plain else _options(*row[13:])
-    number = row[1]
-    return Entry(row[0], number, pack(number, row[2]), row[3], row[4], options, _STATES[row[5]], *row[6:13])
+    number, data = row[0] & MOST_NUMBER, row[1]
+    where = data if isinstance(data, bytes) else pack(number, data)
+    return Entry(row[2], number, where, row[3], row[4], options, _STATES[row[5]], *row[6:13])
 
 
-def inserted(entry: Entry, data: bytes, queue: int, line: int | None) -> Row:
+def inserted(entry: Entry, data: bytes, queue: int, key: int, line: int | None) -> Row:
     """Return what is inserted for a new task."""
     options = entry.options
     return (
+        key,
+        data,
         entry.task_id,
-        entry.number,
-        len(data),
         entry.checksum,
         entry.put_at,
         _STATE_NAMES[entry.state],
@@ -70,15 +77,14 @@ def inserted(entry: Entry, data: bytes, queue: int, line: int | None) -> Row:
         None if options.headers is None else msgspec.json.encode(options.headers).decode(),
         queue,
         line,
-        _expires_at(entry),
-        data,
+        expires_at(entry),
     )
 
 
-def updated(entry: Entry, queue: int, number: int, line: int | None) -> Row:
-    """Return what is updated of a task that had a number."""
+def updated(entry: Entry, key: int, old_key: int, line: int | None) -> Row:
+    """Return what is updated of a task that had the key ``old_key``."""
     return (
-        entry.number,
+        key,
         _STATE_NAMES[entry.state],
         entry.place,
         line,
@@ -88,15 +94,14 @@ def updated(entry: Entry, queue: int, number: int, line: int | None) -> Row:
         entry.token,
         entry.settled,
         entry.error,
-        _expires_at(entry),
-        queue,
-        number,
+        expires_at(entry),
+        old_key,
     )
 
 
-def _expires_at(entry: Entry) -> float | None:
+def expires_at(entry: Entry) -> float | None:
     """Return when a task expires that still can: one that was claimed cannot."""
-    return entry.expires_at if entry.is_live and not entry.deliveries else None
+    return entry.expires_at if entry.state <= LEASED and not entry.deliveries else None
 
 
 def _options(

@@ -1,114 +1,123 @@
 """The tables of a SQLite store, and how an older store becomes a newer one.
 
+They stand beside the application's own tables, if it likes, so each name begins with ``distqueue_``.
 ``docs/formats/sqlite.md`` explains them to whoever reads the file by other means.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlite_utils import Database
 
-from distqueue.errors import StoreError, UnsupportedFormat
+from distqueue.errors import StoreDamaged, StoreMissing, UnsupportedFormat
+from distqueue_backends.sqlite.statements import Statements
 
-APPLICATION_ID: Final = 0x64717565  # "dque"
+NUMBER_BITS: Final = 44
+"""A row's key is the number of its queue and, in so many bits, that of the task: so queues lie in order."""
+MOST_NUMBER: Final = (1 << NUMBER_BITS) - 1
 
-_FIRST: Final = """
-CREATE TABLE queues (
+_FIRST: Final = f"""
+CREATE TABLE distqueue_store (version INTEGER NOT NULL);
+INSERT INTO distqueue_store VALUES (1);
+CREATE TABLE distqueue_queues (
     queue INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    next_number INTEGER NOT NULL,
-    last_number INTEGER NOT NULL,
-    paused INTEGER NOT NULL,
-    expired INTEGER NOT NULL,
-    next_gone INTEGER NOT NULL,
-    remembered INTEGER NOT NULL
+    next_number INTEGER NOT NULL DEFAULT 1,
+    paused INTEGER NOT NULL DEFAULT 0,
+    expired INTEGER NOT NULL DEFAULT 0,
+    next_at REAL
 );
-CREATE TABLE tasks (
-    queue INTEGER NOT NULL REFERENCES queues,
-    number INTEGER NOT NULL,
+CREATE TABLE distqueue_tasks (
+    key INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES distqueue_queues,
     id TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('scheduled', 'ready', 'leased', 'done', 'dead')),
-    priority INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('scheduled', 'ready', 'leased', 'done', 'dead')),
+    priority INTEGER NOT NULL DEFAULT 0,
     place INTEGER,
     line INTEGER,
     until REAL,
     put_at REAL NOT NULL,
-    failures INTEGER NOT NULL,
-    deliveries INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    deliveries INTEGER NOT NULL DEFAULT 0,
     token TEXT,
     settled TEXT,
     error TEXT,
-    max_attempts INTEGER,
+    max_attempts INTEGER DEFAULT 5,
     expires_in REAL,
     expires_at REAL,
-    keep_done REAL NOT NULL,
+    keep_done REAL NOT NULL DEFAULT 0,
     group_name TEXT,
     unique_key TEXT,
     publisher_id TEXT,
     headers TEXT,
     payload_crc INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (queue, number)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX tasks_by_id ON tasks (queue, id);
-CREATE INDEX tasks_in_line ON tasks (queue, priority DESC, line, number) WHERE line IS NOT NULL;
-CREATE INDEX tasks_by_time ON tasks (queue, state, until, number) WHERE until IS NOT NULL;
-CREATE INDEX tasks_expiring ON tasks (queue, expires_at, number) WHERE expires_at IS NOT NULL;
-CREATE INDEX tasks_dead ON tasks (queue, number) WHERE state = 'dead';
-CREATE INDEX tasks_in_groups ON tasks (queue, group_name, number)
+    data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX distqueue_tasks_by_id ON distqueue_tasks (queue, id);
+CREATE INDEX distqueue_tasks_in_line ON distqueue_tasks (queue, priority DESC, line) WHERE line IS NOT NULL;
+CREATE INDEX distqueue_tasks_by_time ON distqueue_tasks (queue, state, until) WHERE until IS NOT NULL;
+CREATE INDEX distqueue_tasks_expiring ON distqueue_tasks (queue, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX distqueue_tasks_dead ON distqueue_tasks (queue) WHERE state = 'dead';
+CREATE INDEX distqueue_tasks_in_groups ON distqueue_tasks (queue, group_name)
     WHERE group_name IS NOT NULL AND state NOT IN ('done', 'dead');
-CREATE UNIQUE INDEX tasks_unique ON tasks (queue, unique_key)
+CREATE UNIQUE INDEX distqueue_tasks_unique ON distqueue_tasks (queue, unique_key)
     WHERE unique_key IS NOT NULL AND state NOT IN ('done', 'dead');
-CREATE TABLE gone (
-    queue INTEGER NOT NULL REFERENCES queues,
-    seq INTEGER NOT NULL,
+CREATE TABLE distqueue_gone (
+    key INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES distqueue_queues,
     id TEXT NOT NULL,
     at REAL NOT NULL,
     payload_crc INTEGER NOT NULL,
     settled TEXT NOT NULL,
     deliveries INTEGER NOT NULL,
-    token TEXT,
-    PRIMARY KEY (queue, seq)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX gone_by_id ON gone (queue, id);
-CREATE VIEW readable AS
-    SELECT name AS queue, number, id, state, priority, put_at, until, failures, deliveries, error,
-        CAST(data AS TEXT) AS data
-    FROM tasks JOIN queues USING (queue);
+    token TEXT
+);
+CREATE UNIQUE INDEX distqueue_gone_by_id ON distqueue_gone (queue, id);
+CREATE VIEW distqueue_readable AS
+    SELECT name AS queue, key & {MOST_NUMBER} AS number, id, state, priority, put_at, until, failures,
+        deliveries, error, CAST(data AS TEXT) AS data
+    FROM distqueue_tasks JOIN distqueue_queues USING (queue);
 """
 
 MIGRATIONS: Final[Sequence[str]] = (_FIRST,)
-"""What makes each version out of the one before; the first one out of an empty file."""
+"""What makes each version out of the one before; the first one out of a file without our tables."""
 
 
-def bring_up_to_date(connection: sqlite3.Connection, path: str) -> None:
+def bring_up_to_date(statements: Statements, connection: Any, path: str, *, create: bool) -> None:
     """Make the tables, or those that are new since the store was written. A transaction is open.
 
+    ``statements`` reads through ``connection``, with rows that are tuples.
+
     Raises:
-        StoreError: the database is somebody else's.
-        UnsupportedFormat: a newer release has written it.
+        StoreMissing: there are none, and ``create`` is false.
+        UnsupportedFormat: a newer release has written them.
+        StoreDamaged: the version is missing.
     """
-    database = Database(connection, execute_plugins=False)
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    owner = database.execute("PRAGMA application_id").fetchone()[0]
-    if owner != APPLICATION_ID and (owner or version or database.table_names()):
-        raise StoreError(
-            f"{path} is a database of something else; give the queue a file of its own, or keep both in one "
-            "by naming a new file and attaching that"
-        )
+    version = _version(statements, path)
     if version > len(MIGRATIONS):
         raise UnsupportedFormat(
             f"{path} has version {version} of the tables, this release knows {len(MIGRATIONS)}; "
             "upgrade distqueue"
         )
+    if version == len(MIGRATIONS):
+        return
+    if not version and not create:
+        raise StoreMissing(f"no store in {path}: the database has no tables of distqueue; nothing was stored")
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
     for migration in MIGRATIONS[version:]:
         for statement in migration.split(";\n"):
             if statement.strip():
                 database.execute(statement)
-    if version < len(MIGRATIONS):
-        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    database.execute("UPDATE distqueue_store SET version = ?", (len(MIGRATIONS),))
+
+
+def _version(statements: Statements, path: str) -> int:
+    """Return the version of the tables, 0 if there are none."""
+    if not statements.execute("SELECT 1 FROM sqlite_master WHERE name = 'distqueue_store'").fetchone():
+        return 0
+    row = statements.execute("SELECT version FROM distqueue_store").fetchone()
+    if row is None or not isinstance(row[0], int) or row[0] < 1:
+        raise StoreDamaged(f"{path} does not say which version its tables have; restore a copy")
+    return row[0]

@@ -1,12 +1,11 @@
 """One queue in the database: what :class:`QueueTable` is in memory, for as long as a transaction.
 
 The steps of the lifecycle are those of :class:`QueueTable`. Each of them is written as soon as it is taken,
-so that whatever follows in the transaction sees it; only the counters of the queue are written at the end.
+so that whatever follows in the transaction sees it; only the row of the queue is written at the end.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from math import inf
 from typing import Any, Final
@@ -15,162 +14,200 @@ import msgspec
 
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import QueueStats
+from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.sqlite import rows
 from distqueue_backends.sqlite.gone import SqlRemembered
+from distqueue_backends.sqlite.schema import MOST_NUMBER, NUMBER_BITS
+from distqueue_backends.sqlite.statements import Statements
 from distqueue_backends.table.entry import GONE, READY, SCHEDULED, STATES, Entry
 from distqueue_backends.table.group import Group
 from distqueue_backends.table.queue_table import Agenda, QueueTable
 from distqueue_backends.table.where import pack, payload_size, unpack
 
-_FEW: Final = 4
-_PAYLOADS: Final = (
-    "SELECT number, data FROM tasks WHERE queue = ? AND number IN (SELECT value FROM json_each(?))"
-)
-_PAYLOAD: Final = "SELECT data FROM tasks WHERE queue = ? AND number = ?"
+_TASKS: Final = "FROM distqueue_tasks WHERE"
 _LIVE: Final = "state NOT IN ('done', 'dead')"
 _OF_GROUP: Final = f"WHERE queue = ? AND group_name = ? AND {_LIVE}"
-_IN_STATES: Final = "WHERE queue = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY number"
-_PAGE: Final = (
-    "WHERE queue = ? AND state IN (SELECT value FROM json_each(?)) AND number > ? ORDER BY number LIMIT ?"
-)
-_COUNT: Final = "SELECT state, count(*) FROM tasks WHERE queue = ? GROUP BY state"
-_COUNT_WAITING: Final = "SELECT count(*) FROM tasks WHERE queue = ? AND state = 'ready' AND line IS NULL"
-_HEAD: Final = f"SELECT min(number) FROM tasks {_OF_GROUP}"
-_LEAVE_LINE: Final = f"UPDATE tasks SET line = NULL {_OF_GROUP} AND number > ?"
-_IN_LINE: Final = "WHERE queue = ? AND line IS NOT NULL ORDER BY priority DESC, line, number"
-_KNOWN_TASK: Final = "SELECT 1 FROM tasks WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
-_KNOWN_GONE: Final = "SELECT 1 FROM gone WHERE queue = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
-_INSERT_QUEUE: Final = "INSERT INTO queues VALUES (NULL, ?, 1, 0, 0, 0, 1, 0)"
+_IN_LINE: Final = "WHERE queue = ? AND line IS NOT NULL ORDER BY priority DESC, line, key"
+_BY_ID: Final = "WHERE queue = ? AND id = ?"
+_AMONG: Final = "queue = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
+_HEAD: Final = f"SELECT min(key) FROM distqueue_tasks {_OF_GROUP}"
+_LEAVE_LINE: Final = f"UPDATE distqueue_tasks SET line = NULL {_OF_GROUP} AND key > ?"
+_PAYLOADS: Final = f"SELECT key, data {_TASKS} key IN (SELECT value FROM json_each(?))"
+_COUNT: Final = f"SELECT state, count(*) {_TASKS} key BETWEEN ? AND ? GROUP BY state"
+_COUNT_WAITING: Final = f"SELECT count(*) {_TASKS} key BETWEEN ? AND ? AND state = 'ready' AND line IS NULL"
 _UPDATE_QUEUE: Final = (
-    "UPDATE queues SET next_number = ?, last_number = ?, paused = ?, expired = ?, next_gone = ?,"
-    " remembered = ? WHERE queue = ?"
+    "UPDATE distqueue_queues SET next_number = ?, paused = ?, expired = ?, next_at = ? WHERE queue = ?"
 )
+SELECT_QUEUE: Final = (
+    "SELECT queue, next_number, paused, expired, next_at,"
+    f" (SELECT max(key) {_TASKS} key < (q.queue + 1 << {NUMBER_BITS}) AND key >= q.queue << {NUMBER_BITS})"
+    " FROM distqueue_queues AS q WHERE name = ?"
+)
+"""What :class:`QueueRow` is made of."""
 
 
-class Counters(msgspec.Struct, frozen=True):
-    """The row of a queue; 0 is a queue that is not there yet."""
+class QueueRow(msgspec.Struct, frozen=True):
+    """The row of a queue, and the key of its newest task; 0 is a queue that is not there yet.
+
+    The next number to give is ``next_number``, unless there is a task with that or a higher one: so a put
+    need not write it. ``next_at`` is a time before which no task is due, runs out of its lease, and so on.
+    """
 
     queue: int = 0
     next_number: int = 1
-    last_number: int = 0
     paused: int = 0
     expired: int = 0
-    next_gone: int = 1
-    remembered: int = 0
+    next_at: float | None = None
+    newest: int | None = None
 
 
 class SqlTable(QueueTable):
-    """A queue in a transaction that is open."""
+    """A queue in a transaction that is open; :meth:`begin` lets another one begin."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, name: str, counters: Counters, window: float, most: int
-    ) -> None:
+    def __init__(self, name: str, window: float, most: int) -> None:
         super().__init__(name, window, most)
-        self._connection = connection
-        self._counters = counters
-        self.queue = counters.queue
-        self.next_number = counters.next_number
-        self.last_number = counters.last_number
-        self.paused = bool(counters.paused)
-        self.expired = counters.expired
+        self._statements: Statements
         self.tasks = _Tasks(self)
         self.unique = _Unique(self)
         self.groups = _Groups(self)
-        self._gone = SqlRemembered(self, counters.next_gone, counters.remembered, window, most)
-        self.remembered = self._gone
+        self.remembered = self._gone = SqlRemembered(self, window, most)
         self.due = _Agenda(self, "until", "state = 'scheduled' AND until IS NOT NULL")
         self.leases = _Agenda(self, "until", "state = 'leased' AND until IS NOT NULL")
         self.keeping = _Agenda(self, "until", "state = 'done' AND until IS NOT NULL")
         self.expiring = _Agenda(self, "expires_at", "expires_at IS NOT NULL")
 
+    def begin(self, statements: Statements, row: QueueRow) -> None:
+        """Let a transaction begin; nothing that was known before it counts."""
+        self._statements = statements
+        self._row = row
+        self.queue = row.queue
+        self.last_number = 0 if row.newest is None else row.newest & MOST_NUMBER
+        self.next_number = max(row.next_number, self.last_number + 1)
+        self._derived = self.next_number
+        self.paused = bool(row.paused)
+        self.expired = row.expired
+        self.next_at: float = inf if row.next_at is None else row.next_at
+        self._has_come = False
+        self.tasks.clear()
+        self._gone.begin()
+
     # --- The database -----------------------------------------------------------------------------
 
-    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        """Carry out a statement whose first parameter is the queue."""
-        return self._connection.execute(statement, (self.queue, *values))
+    @property
+    def keys(self) -> tuple[int, int]:
+        """The lowest and the highest key that a row of the queue can have."""
+        first = self.queue << NUMBER_BITS
+        return first, first | MOST_NUMBER
 
-    def one(self, statement: str, *values: object) -> Any:
+    def key(self, number: int) -> int:
+        """Return the key of a task."""
+        return self.queue << NUMBER_BITS | number
+
+    def rows(self, statement: str, *values: object) -> Any:
+        """Carry out a statement."""
+        return self._statements.execute(statement, values)
+
+    def value(self, statement: str, *values: object) -> Any:
         """Return the first value of the first row, ``None`` if there is none."""
-        row = self.execute(statement, *values).fetchone()
+        row = self._statements.execute(statement, values).fetchone()
         return None if row is None else row[0]
 
     def select(self, condition: str, *values: object) -> list[Entry]:
         """Return the tasks that fulfil a condition."""
         known = self.tasks
-        found = self.execute(rows.SELECT + condition, *values).fetchall()
-        return [known.setdefault(row[0], rows.entry_from(row)) for row in found]
-
-    def payload(self, entry: Entry) -> bytes:
-        """Return the payload of a task."""
-        if isinstance(entry.where, bytes):
-            return entry.where
-        data: bytes = self.one(_PAYLOAD, unpack(entry.where)[0])
-        return data
+        found = self._statements.execute(rows.SELECT + condition, values).fetchall()
+        return [known.setdefault(row[2], rows.entry_from(row)) for row in found]
 
     def payloads(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Return the payloads of tasks, with one question if there are many."""
-        if len(entries) < _FEW:
-            return [self.payload(entry) for entry in entries]
-        numbers = msgspec.json.encode([unpack(e.where)[0] for e in entries if isinstance(e.where, int)])
-        found: dict[int, bytes] = dict(self.execute(_PAYLOADS, numbers.decode()).fetchall())
-        return [e.where if isinstance(e.where, bytes) else found[unpack(e.where)[0]] for e in entries]
-
-    def write_counters(self) -> None:
-        """Write what has changed of the queue's own row."""
-        self._gone.trim()
-        now = Counters(
-            self.queue,
-            self.next_number,
-            self.last_number,
-            int(self.paused),
-            self.expired,
-            self._gone.next_seq,
-            len(self._gone),
-        )
-        if now != self._counters:
-            self._connection.execute(_UPDATE_QUEUE, (*msgspec.structs.astuple(now)[1:], now.queue))
+        """Return the payloads of tasks."""
+        stored = [self.key(unpack(entry.where)[0]) for entry in entries if isinstance(entry.where, int)]
+        if not stored:
+            return [entry.where for entry in entries if isinstance(entry.where, bytes)]
+        numbers = msgspec.json.encode(stored).decode()
+        found: dict[int, bytes] = dict(self.rows(_PAYLOADS, numbers).fetchall())
+        return [
+            found[self.key(unpack(entry.where)[0])] if isinstance(entry.where, int) else entry.where
+            for entry in entries
+        ]
 
     def make(self) -> None:
         """Make the queue's row, if there is none."""
         if not self.queue:
-            self.queue = self._connection.execute(_INSERT_QUEUE, (self.name,)).lastrowid or 0
+            self.queue = self.rows("INSERT INTO distqueue_queues (name) VALUES (?)", self.name).lastrowid
+
+    def write_row(self) -> None:
+        """Write what has changed of the queue's own row."""
+        self._gone.trim()
+        if self._has_come:
+            agendas = (self.due, self.leases, self.keeping, self.expiring)
+            self.next_at = min(
+                (at for agenda in agendas if (at := agenda.next_at()) is not None), default=inf
+            )
+        now = QueueRow(
+            queue=self.queue,
+            next_number=self._row.next_number if self.next_number == self._derived else self.next_number,
+            paused=int(self.paused),
+            expired=self.expired,
+            next_at=None if self.next_at == inf else self.next_at,
+            newest=self._row.newest,
+        )
+        if now != self._row:
+            values = (now.next_number, now.paused, now.expired, now.next_at, now.queue)
+            self._statements.execute(_UPDATE_QUEUE, values)
+
+    def note_time(self, at: float | None) -> None:
+        """Note that something happens to a task at that time."""
+        if at is not None and at < self.next_at:
+            self.next_at = at
+
+    def come(self, condition: str, now: float) -> list[Entry]:
+        """Return the tasks whose time has come; most often, none can have."""
+        if now < self.next_at:
+            return []
+        self._has_come = True
+        return self.select(condition, self.queue, now)
 
     # --- Who is next ------------------------------------------------------------------------------
 
     def take_next(self, most: int, most_bytes: float = inf) -> list[Entry]:
         taken: list[Entry] = []
         size = 0
-        for entry in self.select(_IN_LINE + " LIMIT ?", most):
+        known = self.tasks
+        for row in self.rows(f"{rows.SELECT_WITH_DATA} {_IN_LINE} LIMIT ?", self.queue, most):
             if size >= most_bytes:
                 break
-            taken.append(entry)
-            size += payload_size(entry.where)
+            size += len(row[1])
+            taken.append(known.setdefault(row[2], rows.entry_from(row)))
         return taken
 
     def in_line(self) -> Iterator[Entry]:
-        cursor = self.execute(rows.SELECT + _IN_LINE)
-        return (self.tasks.setdefault(row[0], rows.entry_from(row)) for row in cursor)
+        found = self.rows(rows.SELECT + _IN_LINE, self.queue)
+        return (self.tasks.setdefault(row[2], rows.entry_from(row)) for row in found)
 
     def in_states(self, states: Collection[int]) -> list[Entry]:
-        return self.select(_IN_STATES, _names(states))
+        return self.select(f"WHERE queue = ? AND {_among(states)} ORDER BY key", self.queue)
 
     def page(self, states: Collection[int], limit: int, after: int | None) -> tuple[list[Entry], int | None]:
         """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from."""
         page: list[Entry] = []
         size = 0
-        for entry in self.select(_PAGE, _names(states), after or 0, limit):
+        condition = f"WHERE key BETWEEN ? AND ? AND {_among(states)} ORDER BY key LIMIT ?"
+        for entry in self.select(condition, self.key(after or 0) + 1, self.keys[1], limit):
             page.append(entry)
             size += payload_size(entry.where)
             if len(page) == limit or size >= MAX_BATCH_BYTES:
                 return page, entry.number
         return page, None
 
+    def wake_at(self) -> float | None:
+        return None if self.next_at == inf else super().wake_at()
+
     def stats(self) -> QueueStats:
-        counts: dict[str, int] = dict(self.execute(_COUNT).fetchall())
+        counts: dict[str, int] = dict(self.rows(_COUNT, *self.keys).fetchall())
         return QueueStats(
             queue=self.name,
             **counts,
-            waiting=self.one(_COUNT_WAITING),
+            waiting=self.value(_COUNT_WAITING, *self.keys),
             remembered=len(self.remembered),
             expired=self.expired,
             paused=self.paused,
@@ -182,34 +219,60 @@ class SqlTable(QueueTable):
 
     def knows_any(self, ids: Sequence[str]) -> bool:
         names = msgspec.json.encode(ids).decode()
-        return bool(self.one(_KNOWN_TASK, names) or self.one(_KNOWN_GONE, names))
+        return any(
+            self.value(f"SELECT 1 FROM {table} WHERE {_AMONG}", self.queue, names)
+            for table in ("distqueue_tasks", "distqueue_gone")
+        )
 
     def put_together(self, entries: Sequence[Entry], ids: Sequence[str], payloads: Sequence[bytes]) -> None:
-        self.next_number += len(entries)
         self.last_number = entries[-1].number
-        queue = self.queue
-        self._connection.executemany(
-            rows.INSERT,
-            (rows.inserted(entry, data, queue, entry.place) for entry, data in zip(entries, payloads)),
+        self.next_number = self._derived = self.last_number + 1
+        queue, first = self.queue, self.key(0)
+        self._statements.executemany(
+            rows.INSERT_PLAIN,
+            [
+                (
+                    first | (number := entry.number),
+                    queue,
+                    task_id,
+                    number,
+                    number,
+                    entry.put_at,
+                    entry.checksum,
+                    data,
+                )
+                for entry, task_id, data in zip(entries, ids, payloads)
+            ],
         )
         self.version += 1
 
+    def put(self, entry: Entry) -> None:
+        is_plain = entry.options is DEFAULT_OPTIONS and entry.until is None
+        if is_plain and isinstance(entry.where, bytes):
+            entry.number = entry.place = self.next_number
+            self.tasks[entry.task_id] = entry
+            self.put_together([entry], [entry.task_id], [entry.where])
+        else:
+            super().put(entry)
+
     def insert(self, entry: Entry) -> None:
-        data = self.payload(entry)
-        queue, group = self.queue, entry.options.group
+        data, group = self.payloads([entry])[0], entry.options.group
         stands = entry.state == READY and (group is None or self._would_be_head(group, entry.number))
-        line = entry.place if stands else None
-        self._connection.execute(rows.INSERT, rows.inserted(entry, data, queue, line))
+        key, line = self.key(entry.number), entry.place if stands else None
+        self.rows(rows.INSERT, *rows.inserted(entry, data, self.queue, key, line))
+        self._note_times(entry)
+        self._derived = max(self._derived, entry.number + 1)
         entry.where = pack(entry.number, len(data))
         self.tasks[entry.task_id] = entry
         if stands and group is not None:  # whoever was the head is not, if an import put this before it
-            self.execute(_LEAVE_LINE, group, entry.number)
+            self.rows(_LEAVE_LINE, self.queue, group, key)
         self.version += stands or entry.state == SCHEDULED
 
     def lease(self, entries: Sequence[Entry], token: str, until: float) -> None:
         super().lease(entries, token, until)
-        queue = self.queue
-        self._connection.executemany(rows.LEASE, [(until, token, queue, entry.number) for entry in entries])
+        first = self.key(0)
+        leased = [(until, token, first | entry.number) for entry in entries]
+        self._statements.executemany(rows.LEASE, leased)
 
     def extend(self, entry: Entry, until: float) -> None:
         super().extend(entry, until)
@@ -224,16 +287,27 @@ class SqlTable(QueueTable):
         self._write(entry)  # or it is not among the members of its group
         self._stand_in_line(entry)
 
+    def remove(self, entry: Entry, verb: str, at: float) -> None:
+        if self.key(entry.number) == self._row.newest or entry.number == self.last_number:
+            self._derived = 0  # the number is not given again, though no row tells of it any more
+        super().remove(entry, verb, at)
+
     # --- Within -----------------------------------------------------------------------------------
 
     def _write(self, entry: Entry, line: int | None = None) -> None:
         where = entry.where
         number, size = unpack(where) if isinstance(where, int) else (entry.number, len(where))
-        self._connection.execute(rows.UPDATE, rows.updated(entry, self.queue, number, line))
-        entry.where = pack(entry.number, size)
+        self.rows(rows.UPDATE, *rows.updated(entry, self.key(entry.number), self.key(number), line))
+        self._note_times(entry)
+        if isinstance(where, int):
+            entry.where = pack(entry.number, size)
 
     def _note(self, entry: Entry) -> None:
         self._write(entry)
+
+    def _note_times(self, entry: Entry) -> None:
+        self.note_time(entry.until)
+        self.note_time(rows.expires_at(entry))
 
     def _stand_in_line(self, entry: Entry) -> None:
         stands = self._is_head(entry)
@@ -242,18 +316,18 @@ class SqlTable(QueueTable):
 
     def _is_head(self, entry: Entry) -> bool:
         group = entry.options.group
-        return group is None or self.one(_HEAD, group) == entry.number
+        return group is None or self.value(_HEAD, self.queue, group) == self.key(entry.number)
 
     def _would_be_head(self, group: str, number: int) -> bool:
-        head: int | None = self.one(_HEAD, group)
-        return head is None or number < head
+        head: int | None = self.value(_HEAD, self.queue, group)
+        return head is None or self.key(number) < head
 
     def _let_go(self, entry: Entry) -> None:
         group = entry.options.group
         if entry.state != GONE:
             self._write(entry)
-        if group is not None and (head := self.one(_HEAD, group)) is not None:
-            (first,) = self.select("WHERE queue = ? AND number = ?", head)
+        if group is not None and (head := self.value(_HEAD, self.queue, group)) is not None:
+            (first,) = self.select("WHERE key = ?", head)
             if first.state == READY:
                 self._stand_in_line(first)
 
@@ -268,14 +342,14 @@ class _Tasks(dict[str, Entry]):
     def get(self, task_id: str, default: Any = None, /) -> Any:
         if task_id in self.keys():
             return self[task_id]
-        found = self._table.select("WHERE queue = ? AND id = ?", task_id)
+        found = self._table.select(_BY_ID, self._table.queue, task_id)
         return found[0] if found else default
 
     def __contains__(self, task_id: object) -> bool:
         return self.get(str(task_id)) is not None
 
     def __delitem__(self, task_id: str) -> None:
-        self._table.execute(rows.DELETE, self[task_id].number)
+        self._table.rows(rows.DELETE, self._table.key(self[task_id].number))
         super().__delitem__(task_id)
 
 
@@ -287,7 +361,7 @@ class _Unique(dict[str, Entry]):
         self._table = table
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        found = self._table.select(f"WHERE queue = ? AND unique_key = ? AND {_LIVE}", key)
+        found = self._table.select(f"WHERE queue = ? AND unique_key = ? AND {_LIVE}", self._table.queue, key)
         return found[0] if found else default
 
 
@@ -299,7 +373,8 @@ class _Groups(dict[str, Group]):
         self._table = table
 
     def get(self, name: str, default: Any = None, /) -> Any:
-        priority = self._table.one(f"SELECT priority FROM tasks {_OF_GROUP} LIMIT 1", name)
+        statement = f"SELECT priority FROM distqueue_tasks {_OF_GROUP} LIMIT 1"
+        priority = self._table.value(statement, self._table.queue, name)
         return default if priority is None else Group(priority)
 
 
@@ -308,19 +383,21 @@ class _Agenda(Agenda):
 
     def __init__(self, table: SqlTable, column: str, condition: str) -> None:
         self._table = table
-        self._due = f"WHERE queue = ? AND {condition} AND {column} <= ? ORDER BY {column}, number"
-        self._next = f"SELECT min({column}) FROM tasks WHERE queue = ? AND {condition}"
+        self._due = f"WHERE queue = ? AND {condition} AND {column} <= ? ORDER BY {column}, key"
+        self._next = f"SELECT min({column}) FROM distqueue_tasks WHERE queue = ? AND {condition}"
 
     def add(self, at: float, entries: Sequence[Entry]) -> None:
-        pass
+        self._table.note_time(at)
 
     def next_at(self) -> float | None:
-        at: float | None = self._table.one(self._next)
+        at: float | None = self._table.value(self._next, self._table.queue)
         return at
 
     def take_until(self, now: float) -> list[Entry]:
-        return self._table.select(self._due, now)
+        return self._table.come(self._due, now)
 
 
-def _names(states: Collection[int]) -> str:
-    return msgspec.json.encode([STATES[state] for state in states]).decode()
+def _among(states: Collection[int]) -> str:
+    """Return the condition for the states; of one alone, it is that of the index."""
+    names = [f"'{STATES[state].value}'" for state in sorted(states)]
+    return f"state = {names[0]}" if len(names) == 1 else f"state IN ({', '.join(names)})"

@@ -1,0 +1,142 @@
+"""A database as one process has it open: a connection to write with, and one to take the log over with."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import quote
+
+from distqueue.errors import StoreBusy, StoreDamaged, StoreError, StoreFailed
+from distqueue_backends.sqlite import driver
+from distqueue_backends.sqlite.schema import bring_up_to_date
+
+TAKE_OVER_EVERY: Final = 2000
+"""After how many changed rows of a connection the log is taken over into the database."""
+LONG_LOG: Final = 1024 * 1024
+"""From how many bytes on the log is taken over when a connection is closed."""
+
+
+class Connection:
+    """Opens the database, and brings its tables up to date. The lock of the store is held.
+
+    Raises:
+        StoreMissing, UnsupportedFormat, StoreDamaged: the tables cannot be used.
+        StoreError: another SQLite library works on the file, or it cannot be used as it has to be.
+    """
+
+    def __init__(self, path: str, module: Any, timeout: float, *, create: bool) -> None:
+        self._path = path
+        self._module = module
+        self._second: Any = None
+        self._file = driver.enter(path, module)
+        try:
+            self.sql = self._connect(timeout)
+            try:
+                self._bring_up_to_date(create=create)
+            except BaseException:
+                self.sql.close()
+                raise
+        except BaseException:
+            driver.leave(self._file, module)
+            raise
+        self._taken_over = self.sql.total_changes
+
+    def data_version(self) -> int:
+        """Return a number that is another one after somebody else has changed the database."""
+        version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def rollback(self) -> None:
+        """Undo the transaction, if one is open."""
+        if self.sql.in_transaction:
+            self.sql.execute("ROLLBACK")
+
+    def take_over_if_due(self) -> None:
+        """Take the log over into the database now and then. The lock of the store is held."""
+        if self.sql.total_changes - self._taken_over >= TAKE_OVER_EVERY:
+            self.take_over()
+
+    def shorten_log(self) -> None:
+        """Take a log over that has become long, and cut it. The lock of the store is held.
+
+        For the one who opens the database next, alone, a log that was only taken over is there in full.
+        """
+        log = f"{self._path}-wal"
+        if os.path.exists(log) and os.stat(log).st_size >= LONG_LOG:
+            self.take_over()
+            with suppress(self._module.OperationalError):
+                self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def take_over(self) -> None:
+        """Take the log over while nobody writes, not even a connection of the application's.
+
+        Does nothing if somebody does: the log goes on growing, as it does on a full disk.
+        """
+        self._taken_over = self.sql.total_changes
+        if self._second is None:
+            self._second = self._connect(0.0)
+        with suppress(self._module.OperationalError):
+            self._second.execute("BEGIN IMMEDIATE")
+            try:
+                self.sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                self._second.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the database."""
+        self.sql.close()
+        if self._second is not None:
+            self._second.close()
+        driver.leave(self._file, self._module)
+
+    def _connect(self, timeout: float) -> Any:
+        sql = self._module.connect(
+            f"file:{quote(self._path)}?mode=rw",
+            uri=True,
+            timeout=timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            self._prepare(sql)
+        except BaseException:
+            sql.close()
+            raise
+        return sql
+
+    def _prepare(self, sql: Any) -> None:
+        """Set what each connection needs; older libraries are never to take the log over by themselves."""
+        if hasattr(sql, "setconfig"):
+            sql.setconfig(self._module.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+            sql.setconfig(self._module.SQLITE_DBCONFIG_DEFENSIVE, True)
+        mode = sql.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        sql.execute("PRAGMA synchronous = FULL")
+        synchronous = sql.execute("PRAGMA synchronous").fetchone()[0]
+        if (mode, synchronous) != ("wal", 2):
+            raise StoreError(f"{self._path} cannot be used as it has to be: {mode}, {synchronous}")
+        sql.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+
+    def _bring_up_to_date(self, *, create: bool) -> None:
+        try:
+            self.sql.execute("BEGIN IMMEDIATE")
+            bring_up_to_date(self.sql, self.sql, self._path, create=create)
+            self.sql.execute("COMMIT")
+        finally:
+            self.rollback()
+
+
+def is_full(error: Exception, module: Any) -> bool:
+    """Whether an error says that there is no room."""
+    return getattr(error, "sqlite_errorcode", None) in (module.SQLITE_FULL, module.SQLITE_IOERR_WRITE)
+
+
+def unusable(path: str, error: Exception, module: Any) -> StoreError:
+    """Return what an error of SQLite or of the system means for the store."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (module.SQLITE_CORRUPT, module.SQLITE_NOTADB):
+        return StoreDamaged(f"{path} is damaged ({error}); restore a copy, or `sqlite3 … .recover`")
+    if code in (module.SQLITE_BUSY, module.SQLITE_LOCKED):
+        return StoreBusy(f"{path} is locked by another program ({error}); nothing was stored")
+    return StoreFailed(f"{path} cannot be used: {error}; nothing was stored")
