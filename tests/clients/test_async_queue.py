@@ -176,14 +176,19 @@ async def test_an_empty_queue_gives_nothing_at_once_or_after_the_timeout(queue: 
     assert await queue.get_many(3, timeout=timedelta(milliseconds=20)) == []
 
 
+def waiters() -> int:
+    return [thread.name for thread in threading.enumerate()].count("distqueue-waiter")
+
+
 async def test_waiting_gets_wake_up_one_for_each_task(queue: AsyncQueue) -> None:
     waiting = [asyncio.create_task(queue.get()) for _ in range(20)]
-    await asyncio.sleep(0.05)
-    names = [thread.name for thread in threading.enumerate()]
-    assert names.count("distqueue-waiter") == 1
+    async with asyncio.timeout(20):
+        while not waiters():  # noqa: ASYNC110 - nothing tells that a thread has begun
+            await asyncio.sleep(0.01)
     await queue.put_many(range(20))
     deliveries = await asyncio.wait_for(asyncio.gather(*waiting), 20)
     assert sorted(delivery.data for delivery in deliveries if delivery) == list(range(20))
+    assert waiters() == 1
 
 
 async def test_waiting_gets_wake_up_for_single_puts_and_due_tasks(url: str, queue: AsyncQueue) -> None:

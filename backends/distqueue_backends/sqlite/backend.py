@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Self
 
+from distqueue.backend import Fsck
 from distqueue.commands import Command
 from distqueue.errors import (
     OutcomeUnknown,
@@ -30,7 +31,7 @@ from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import FileBackend
 from distqueue_backends.filesystem import refuse_network
 from distqueue_backends.lock import StoreLock
-from distqueue_backends.sqlite import driver
+from distqueue_backends.sqlite import driver, fsck
 from distqueue_backends.sqlite.connection import Connection, is_full, unusable
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 from distqueue_backends.sqlite.store import UNBINDABLE, SqlStore
@@ -59,13 +60,24 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         return cls(url.file_path(), options, create=create)
 
     @classmethod
+    def fsck(cls, url: StoreURL, options: SqliteOptions, *, repair: bool) -> Fsck:
+        path = os.path.abspath(url.file_path())
+        check_path(path, create=False)
+        lock = StoreLock(f"{path}.lock", options.lock_timeout)
+        try:
+            with lock:
+                return fsck.check(path, options, repair=repair)
+        finally:
+            lock.close()
+
+    @classmethod
     def within(cls, url: StoreURL, options: SqliteOptions, connection: object) -> ApplicationTransaction:
         return ApplicationTransaction(os.path.abspath(url.file_path()), options, connection)
 
     def __init__(self, path: str, options: SqliteOptions | None = None, *, create: bool = True) -> None:
         options = options or SqliteOptions()
         super().__init__(path, options, SQLITE_CAPABILITIES)
-        self._check_path(create)
+        check_path(self.path, create=create)
         self._module = driver.load(options.driver)
         self._timeout = options.lock_timeout
         self.in_use = threading.Lock()
@@ -135,7 +147,7 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         if connection is not None and not self._directory.may_have_changed():
             return connection
         self._lock.ensure_in_place()
-        inode = self._check_path(create=False)
+        inode = check_path(self.path, create=False)
         if connection is None or inode != self._inode:
             self.disconnect()
             connection = Connection(self.path, self._module, self._timeout, create=create)
@@ -206,27 +218,6 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         if create and not os.path.lexists(self.path):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
-    def _check_path(self, create: bool) -> int:
-        """Look at what is there, but never open it: closing it would drop the locks of SQLite.
-
-        Returns the inode, 0 if there is none yet.
-        """
-        if not os.path.isdir(os.path.dirname(self.path)):
-            raise StoreMissing(f"there is no directory {os.path.dirname(self.path)}; create it first")
-        refuse_network(self.path)
-        try:
-            status = os.lstat(self.path)
-        except FileNotFoundError:
-            if not create:
-                raise StoreMissing(f"no store at {self.path}; nothing was stored") from None
-            return 0
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise StoreError(
-                f"{self.path} is not a plain file with one name; a store is a file of its own, so that "
-                "its lock guards it"
-            )
-        return status.st_ino
-
     # --- The end ----------------------------------------------------------------------------------
 
     def disconnect(self) -> None:
@@ -250,6 +241,33 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         """Close what a fork copied: the lock of the parent must not live on in the child."""
         self._lock.close()
         self._directory.close()
+
+
+def check_path(path: str, *, create: bool) -> int:
+    """Look at what is there, but never open it: closing it would drop the locks of SQLite.
+
+    Returns the inode, 0 if there is none yet.
+
+    Raises:
+        StoreMissing: there is none, and ``create`` is false, or its directory is missing.
+        StoreError: it is not a plain file with one name, on a disk of this machine.
+    """
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise StoreMissing(f"there is no directory {directory}; create it first")
+    refuse_network(path)
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        if not create:
+            raise StoreMissing(f"no store at {path}; nothing was stored") from None
+        return 0
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise StoreError(
+            f"{path} is not a plain file with one name; a store is a file of its own, so that "
+            "its lock guards it"
+        )
+    return status.st_ino
 
 
 _OPEN: Final[weakref.WeakSet[SqliteBackend]] = weakref.WeakSet()

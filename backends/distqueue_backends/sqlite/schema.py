@@ -53,7 +53,7 @@ CREATE TABLE distqueue_tasks (
     publisher_id TEXT,
     headers TEXT,
     payload_crc INTEGER NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL CHECK (typeof(data) = 'blob')
 );
 CREATE UNIQUE INDEX distqueue_tasks_by_id ON distqueue_tasks (queue, id);
 CREATE INDEX distqueue_tasks_in_line ON distqueue_tasks (queue, priority DESC, line) WHERE line IS NOT NULL;
@@ -95,29 +95,39 @@ def bring_up_to_date(statements: Statements, connection: Any, path: str, *, crea
         UnsupportedFormat: a newer release has written them.
         StoreDamaged: the version is missing.
     """
-    version = _version(statements, path)
-    if version > len(MIGRATIONS):
-        raise UnsupportedFormat(
-            f"{path} has version {version} of the tables, this release knows {len(MIGRATIONS)}; "
-            "upgrade distqueue"
-        )
+    version = read_version(statements, path)
     if version == len(MIGRATIONS):
         return
     if not version and not create:
         raise StoreMissing(f"no store in {path}: the database has no tables of distqueue; nothing was stored")
     database = Database(connection, recursive_triggers=False, execute_plugins=False)
     for migration in MIGRATIONS[version:]:
-        for statement in migration.split(";\n"):
-            if statement.strip():
-                database.execute(statement)
+        carry_out(database, migration)
     database.execute("UPDATE distqueue_store SET version = ?", (len(MIGRATIONS),))
 
 
-def _version(statements: Statements, path: str) -> int:
-    """Return the version of the tables, 0 if there are none."""
+def read_version(statements: Statements, path: str) -> int:
+    """Return the version of the tables, 0 if there are none.
+
+    Raises:
+        UnsupportedFormat: a newer release has written them.
+        StoreDamaged: it is missing.
+    """
     if not statements.execute("SELECT 1 FROM sqlite_master WHERE name = 'distqueue_store'").fetchone():
         return 0
     row = statements.execute("SELECT version FROM distqueue_store").fetchone()
     if row is None or not isinstance(row[0], int) or row[0] < 1:
         raise StoreDamaged(f"{path} does not say which version its tables have; restore a copy")
+    if row[0] > len(MIGRATIONS):
+        raise UnsupportedFormat(
+            f"{path} has version {row[0]} of the tables, this release knows {len(MIGRATIONS)}; "
+            "upgrade distqueue"
+        )
     return row[0]
+
+
+def carry_out(database: Database, migration: str) -> None:
+    """Carry out the statements of a migration one by one, so that they stay in the transaction."""
+    for statement in migration.split(";\n"):
+        if statement.strip():
+            database.execute(statement)
