@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from distqueue.errors import StoreError, StoreFailed, StoreMissing
+from distqueue.filesystems import file_system_of
 
 _NETWORK: Final = frozenset(
     {
@@ -37,28 +38,12 @@ def refuse_network(path: str) -> None:
     Raises:
         StoreError: it is on one.
     """
-    kind = _file_system_of(os.path.realpath(os.path.dirname(path) or "."))
+    kind = file_system_of(os.path.realpath(os.path.dirname(path) or "."))
     if kind in _NETWORK:
         raise StoreError(
             f"{path} is on a network file system ({kind}), where neither locks nor syncs can be relied on; "
             "keep the store on a local disk, or use a server engine"
         )
-
-
-def _file_system_of(directory: str) -> str:
-    """Return the type of the file system that a directory is on (Linux), else an empty string."""
-    best, kind = "", ""
-    try:
-        with open("/proc/self/mountinfo") as mounts:
-            for line in mounts:
-                before, _, after = line.partition(" - ")
-                point = before.split()[4]
-                inside = directory == point or directory.startswith(point.rstrip("/") + "/")
-                if inside and len(point) >= len(best):
-                    best, kind = point, after.split()[0]
-    except OSError:
-        pass
-    return kind
 
 
 def open_regular(path: str) -> int:

@@ -11,7 +11,19 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from distqueue.cli import admin, check, consume, demo, installed, publish, read, serve, settle, transfer
+from distqueue.cli import (
+    admin,
+    bench,
+    check,
+    consume,
+    demo,
+    installed,
+    publish,
+    read,
+    serve,
+    settle,
+    transfer,
+)
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
 from distqueue.errors import DistqueueError
@@ -46,6 +58,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "import": transfer.import_verb,
         "serve": serve.serve,
         "fsck": check.fsck,
+        "bench": bench.bench,
         "backends": installed.backends,
         "config": installed.config,
     },
