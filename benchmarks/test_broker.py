@@ -16,47 +16,20 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import run_rounds, timed
 from benchmarks.contenders import PAYLOAD
-from benchmarks.processes import Load, run, served
+from benchmarks.peers.ours import served
+from benchmarks.sharing import ROUNDS, SECONDS, compare, share, subjects_in
 from benchmarks.test_waking import IDLE, consume
 from distqueue import AsyncQueue, Queue
 from distqueue.supervisor import Supervisor
 
 type Report = Callable[[str, str, str], None]
 
-ROUNDS, SECONDS = 3, 4.0
 PUBLISHERS, IN_FLIGHT = 4, 100
 CLIENTS = 500
 
 
 def test_four_publishers_and_two_consumers(folder: Path, benchmark: BenchmarkFixture, report: Report) -> None:
-    loads: dict[str, list[Load]] = {"broker": [], "distqueue": [], "litequeue": [], "huey": []}
-
-    def each_round() -> None:
-        for kind, found in loads.items():
-            place = folder / f"{kind}{len(found)}"
-            place.mkdir()
-            found.append(run(kind, place, SECONDS))
-
-    run_rounds(benchmark, each_round, ROUNDS)
-    ours = loads["broker"]
-    for name in ("published", "handled"):
-        rates = [getattr(load, name) for load in ours]
-        ratios = ", ".join(
-            f"{median(a / getattr(b, name) for a, b in zip(rates, loads[kind])):.2f} × {label}"
-            for kind, label in (
-                ("distqueue", "direct"),
-                ("litequeue", "litequeue FULL"),
-                ("huey", "huey fsync"),
-            )
-        )
-        report(f"broker, 4 publishers, 2 consumers: {name}", f"{median(rates):,.0f} tasks/s", ratios)
-    report(
-        "… lost, doubled, slowest publisher",
-        f"{sum(x.lost for x in ours)}, {sum(x.doubled for x in ours)}, "
-        f"{min(x.slowest_of_fastest for x in ours):.2f} of the fastest",
-        "",
-    )
-    assert not any(load.lost or load.doubled for load in ours)
+    compare("broker, 4 publishers, 2 consumers", subjects_in(folder), benchmark, report)
 
 
 def keep_in_flight(url: str, go: Event, halt: Event, pipe: Connection) -> None:
@@ -98,18 +71,17 @@ def in_flight(url: str) -> float:
 
 def test_a_hundred_in_flight(folder: Path, benchmark: BenchmarkFixture, report: Report) -> None:
     rates: list[float] = []
-    theirs: list[Load] = []
+    theirs: list[float] = []
+    litequeue = subjects_in(folder)["litequeue FULL"]
 
     def each_round() -> None:
         url = f"json:///{folder}/Queue{len(rates)}.json"
         with served(url):
             rates.append(in_flight(url))
-        place = folder / f"lite{len(rates)}"
-        place.mkdir()
-        theirs.append(run("litequeue", place, SECONDS))
+        theirs.append(share(litequeue).published.rate)
 
     run_rounds(benchmark, each_round, ROUNDS)
-    ratio = median(rate / load.published for rate, load in zip(rates, theirs))
+    ratio = median(rate / other for rate, other in zip(rates, theirs))
     report(
         f"broker, 4 publishers, {IN_FLIGHT} in flight each",
         f"{median(rates):,.0f} tasks/s",

@@ -11,41 +11,16 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import run_rounds, timed
 from benchmarks.contenders import PAYLOAD
-from benchmarks.processes import Load, run
+from benchmarks.sharing import compare, subjects_in
 from distqueue import Queue
-
-ROUNDS = 3
-SECONDS = 4.0
 
 
 def test_four_publishers_and_two_consumers(
     folder: Path, benchmark: BenchmarkFixture, report: Callable[[str, str, str], None]
 ) -> None:
-    loads: dict[str, list[Load]] = {"distqueue": [], "litequeue": []}
-
-    def each_round() -> None:
-        for kind, found in loads.items():
-            place = folder / f"{kind}{len(found)}"
-            place.mkdir()
-            found.append(run(kind, place, SECONDS))
-
-    run_rounds(benchmark, each_round, ROUNDS)
-    ours, theirs = loads["distqueue"], loads["litequeue"]
-    for name in ("published", "handled"):
-        rates = [[getattr(load, name) for load in found] for found in (ours, theirs)]
-        report(
-            f"4 publishers, 2 consumers: {name}",
-            f"{median(rates[0]):,.0f} tasks/s",
-            f"{median(a / b for a, b in zip(*rates)):.2f} × litequeue FULL ({median(rates[1]):,.0f})",
-        )
-    report(
-        "… lost, doubled, slowest publisher",
-        f"{sum(x.lost for x in ours)}, {sum(x.doubled for x in ours)}, "
-        f"{min(x.slowest_of_fastest for x in ours):.2f} of the fastest",
-        f"litequeue {sum(x.lost for x in theirs)}, {sum(x.doubled for x in theirs)}, "
-        f"{min(x.slowest_of_fastest for x in theirs):.2f}",
-    )
-    assert not any(load.lost or load.doubled for load in ours)
+    known = subjects_in(folder)
+    subjects = {name: known[name] for name in ("direct", "litequeue FULL")}
+    compare("4 publishers, 2 consumers", subjects, benchmark, report)
 
 
 def test_eight_threads_on_one_queue(

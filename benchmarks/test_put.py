@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.conftest import ROUNDS, WARMUP, Compared
-from benchmarks.contenders import PAYLOAD, Contender, Distqueue, Huey, Litequeue, RawLog, last_commits
+from benchmarks.contenders import PAYLOAD, last_commits
+from benchmarks.peers.huey import Huey
+from benchmarks.peers.litequeue import Litequeue
+from distqueue.bench.contender import Contender, Distqueue
+from distqueue.bench.raw import RawLog
 
 
 @pytest.mark.parametrize(
@@ -22,10 +26,10 @@ def test_put(batch: int, tasks: int, folder: Path, compared: Compared, opened: E
         ours.put(payloads)
     block = last_commits(folder / "Queue.json", 1)[0]
     rounds = ROUNDS + WARMUP
-    raw = RawLog(folder / "raw", len(block) * (tasks // batch) * rounds)
-    peers: dict[str, Contender] = {"litequeue FULL": Litequeue(folder / "litequeue.db")}
+    raw = RawLog(f"{folder}/raw", len(block) * (tasks // batch) * rounds)
+    peers: dict[str, Contender] = {"litequeue FULL": Litequeue(f"{folder}/")}
     if batch == 1:
-        peers["huey fsync"] = Huey(folder / "huey.db")
+        peers["huey fsync"] = Huey(f"{folder}/")
     opened.enter_context(closing(raw))
     for peer in peers.values():
         opened.enter_context(closing(peer))

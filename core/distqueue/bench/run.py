@@ -54,7 +54,7 @@ class Bench:
         seconds: float,
         rounds: int = ROUNDS,
     ) -> None:
-        """Limits are measured in ``directory``; ``seconds`` are for each measure of a store, in all rounds."""
+        """``directory`` is where limits are measured; ``seconds`` are those of a measure, in all rounds."""
         self._subjects = subjects
         self._loads = loads
         self._limits = limits
