@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 from distqueue.delivery import Delivery
@@ -64,7 +65,8 @@ class Distqueue(Contender):
     """A queue at any URL, without the configuration and the observers of where it runs."""
 
     def __init__(self, url: str, name: str = "bench", lease: float = 30.0) -> None:
-        self.queue = Queue.over(open_broker(url, observers=()), name)
+        self.queue = Queue.opened_by(partial(open_broker, url, observers=()), name)
+        self.queue.capabilities()  # opens the store, so that no call has to
         self._lease = lease
         self._deliveries: list[Delivery] = []
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -111,13 +112,18 @@ def ready(pipe: Connection) -> float:
 
 
 def _carry_out(work: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
-    with suppress(EOFError, BrokenPipeError):  # the parent is gone
-        try:
-            work(pipe, *arguments)
-        except (EOFError, BrokenPipeError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the parent reports it
-            pipe.send(_Failure(f"{type(error).__name__}: {error}"))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work(pipe, *arguments)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent reports it
+        pipe.send(_Failure(f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    """End this process at once when its parent ends, be it killed."""
+    if (parent := mp.parent_process()) is not None:
+        parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def _wait_for_tasks(pipe: Connection, opening: Opening) -> None:
     with closing(opening()) as contender:
         contender.left()  # opens the store
         pipe.send("ready")
-        while not pipe.poll():  # nothing ever comes but the end of its parent
+        while True:
             if contender.claim(1, _WAIT):
                 pipe.send(time.monotonic())
                 contender.ack()
