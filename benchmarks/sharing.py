@@ -20,7 +20,7 @@ from distqueue.bench.samples import Counts, Sample
 
 ROUNDS: Final = 3
 SECONDS: Final = 4.0
-JSON, SERVED, _ = BACKENDS
+JSON, SERVED = BACKENDS[:2]
 LITEQUEUE_FULL = LITEQUEUE[1]
 HUEY_FSYNC = HUEY[0]
 _LOAD: Final = Together(200, 1, 4, 2)

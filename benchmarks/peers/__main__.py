@@ -23,6 +23,7 @@ from distqueue.cli.progress import progress
 from distqueue.filesystems import file_system_of
 
 SIZE = 200
+BEGIN, END = "<!-- peers -->\n", "<!-- end of peers -->\n"
 LOADS: list[Load] = [InTurn(SIZE, 1), InTurn(SIZE, 100), Together(SIZE, 1, 4, 2)]
 
 
@@ -39,6 +40,10 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="In so many rounds.")] = 3,
     directory: Annotated[str, typer.Option(help="On the disk that is measured.")] = os.curdir,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write everything there, too.")] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="PAGE", help="Put the tables into this page, in place of its old ones."),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only queues whose name has this in it.")] = None,
 ) -> None:
     """Compare our backends with other queues, and print the tables of docs/benchmarks.md."""
@@ -53,11 +58,24 @@ def main(
         with progress("comparing", bench.total) as on_progress:
             report = bench.run(on_progress, file_system_of(place))
         fates = [kill_a_consumer(subject, SIZE) for subject in subjects]
-    print(tables(report, fates, peers), end="")
+    found = tables(report, fates, peers)
+    print(found, end="")
+    if into is not None:
+        _replace(into, found)
     if json is not None:
-        found = Comparison({peer.distribution: peer.version for peer in peers}, report, fates)
+        whole = Comparison({peer.distribution: peer.version for peer in peers}, report, fates)
         with open(json, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(found)))
+            file.write(msgspec.json.format(msgspec.json.encode(whole)))
+
+
+def _replace(path: str, found: str) -> None:
+    """Put the tables between the two marks of a page."""
+    with open(path, "r+", encoding="utf-8") as page:
+        before, begin, rest = page.read().partition(BEGIN)
+        _, end, after = rest.partition(END)
+        page.seek(0)
+        page.write(f"{before}{begin}\n{found}{end}{after}")
+        page.truncate()
 
 
 def _is_wanted(name: str, only: list[str] | None) -> bool:

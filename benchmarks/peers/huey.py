@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from huey.storage import SqliteStorage
 
-from benchmarks.peers.peer import DEFAULT, FSYNC, Peer, Setting, one_by_one
+from benchmarks.peers.peer import DEFAULT_IS_FSYNC, Peer, Setting, one_by_one
 from distqueue.capabilities import Durability
 
 
@@ -34,6 +34,4 @@ class Huey(Peer):
         self._storage.close()
 
 
-SETTINGS: Final = [
-    Setting("huey SqliteStorage", f"{DEFAULT} and {FSYNC}", Durability.FSYNC, Huey, most_at_once=1)
-]
+SETTINGS: Final = [Setting("huey SqliteStorage", DEFAULT_IS_FSYNC, Durability.FSYNC, Huey, most_at_once=1)]

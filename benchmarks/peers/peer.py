@@ -15,7 +15,9 @@ from distqueue.bench.stores import fresh_directory
 from distqueue.capabilities import Durability
 
 DEFAULT: Final = "default"
-FSYNC: Final = "fsync per acknowledgement"
+FSYNC: Final = "fsync per ack"
+"""What it acknowledges, a put or an ack, is on the disk."""
+DEFAULT_IS_FSYNC: Final = "default (fsync per ack)"
 LEASE: Final = 5.0
 """How long a claimed task is its consumer's, in seconds, for whoever has leases."""
 _POLL: Final = 0.001

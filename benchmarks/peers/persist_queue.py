@@ -9,7 +9,7 @@ import orjson
 import persistqueue
 from persistqueue.exceptions import Empty
 
-from benchmarks.peers.peer import DEFAULT, FSYNC, Peer, Setting, one_by_one
+from benchmarks.peers.peer import DEFAULT, DEFAULT_IS_FSYNC, Peer, Setting, one_by_one
 from distqueue.capabilities import Durability
 
 
@@ -103,9 +103,8 @@ def _taken(queue: Any, count: int) -> list[Any]:
     return payloads
 
 
-_BOTH: Final = f"{DEFAULT} and {FSYNC}"
 SETTINGS: Final = [
     Setting("persist-queue Queue", DEFAULT, Durability.FLUSH, Files, is_shared=False, most_at_once=1),
-    Setting("persist-queue SQLiteQueue", _BOTH, Durability.FSYNC, Rows, most_at_once=1),
-    Setting("persist-queue SQLiteAckQueue", _BOTH, Durability.FSYNC, Acked, most_at_once=1),
+    Setting("persist-queue SQLiteQueue", DEFAULT_IS_FSYNC, Durability.FSYNC, Rows, most_at_once=1),
+    Setting("persist-queue SQLiteAckQueue", DEFAULT_IS_FSYNC, Durability.FSYNC, Acked, most_at_once=1),
 ]
