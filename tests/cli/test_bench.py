@@ -89,8 +89,13 @@ def test_what_is_wrong_is_said_before_anything_is_measured(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_nothing(shell: Shell, number: signal.Signals) -> None:
     child = shell.start(*LONG, start_new_session=True)
-    wait_until(lambda: len(members(child.pid)) >= 5)  # itself and the four
-    os.killpg(child.pid, number)  # as a terminal does
+    wait_until(lambda: put_by_all(shell))
+    for worker in set(members(child.pid)) - {child.pid}:
+        os.kill(worker, number)  # as a terminal does; to end them is for their parent
+    before = put_by_all(shell)
+    wait_until(lambda: put_by_all(shell) > before)
+    assert len(members(child.pid)) == 5
+    child.send_signal(number)
     _, complaints = child.communicate(timeout=30)
     assert child.returncode == 128 + number
     assert "Traceback" not in complaints
@@ -100,10 +105,17 @@ def test_interrupted_it_leaves_nothing(shell: Shell, number: signal.Signals) -> 
 
 def test_killed_it_leaves_no_process(shell: Shell) -> None:
     child = shell.start(*LONG, start_new_session=True)
-    wait_until(lambda: len(members(child.pid)) >= 5)
+    wait_until(lambda: put_by_all(shell))
     child.kill()
     child.wait()
     wait_until(lambda: members(child.pid) == [])
+
+
+def put_by_all(shell: Shell) -> int:
+    """Return how many tasks each of the two publishers has put at least, by what is in the store's file."""
+    stores = shell.directory.glob("distqueue-bench-*/Queue.json")
+    commits = b"".join(store.read_bytes() for store in stores)
+    return min(commits.count(b'"who":0,'), commits.count(b'"who":1,'))
 
 
 def members(group: int) -> list[int]:
@@ -121,7 +133,7 @@ def members(group: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Wait until something has happened outside this process, which sends no event."""
     deadline = time.monotonic() + 30
     while not condition():
