@@ -108,7 +108,7 @@ def test_the_picture_is_well_formed(report: BenchReport) -> None:
     height = float(root.attrib["height"])
     assert len(bars) == len(report.measures) + len(report.limits)
     for bar in bars:
-        assert 0 < float(bar.attrib["width"]) <= 300
+        assert 0 < float(bar.attrib["width"]) <= 250
         assert 0 < float(bar.attrib["y"]) < height
     style = root.find(f"{name}style")
     assert style is not None

@@ -15,9 +15,9 @@ from distqueue.errors import ConfigError
 
 _START: Final = "<svg "
 _WIDTH: Final = 900
-_LEFT, _BAR = 330, 300
+_LEFT, _BAR = 380, 250
 _LINE, _GAP = 22, 18
-_CHARACTERS: Final = 44
+_CHARACTERS: Final = 42
 """So many letters of a name fit before its bar."""
 _STYLE: Final = (
     "text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font-size:11px;fill:#666}"

@@ -17,7 +17,6 @@ from distqueue.cli.progress import progress
 
 if TYPE_CHECKING:
     from distqueue.bench.contender import Subject
-    from distqueue.bench.raw import Limit
     from distqueue.bench.report import BenchReport, LimitFound, Measure
     from distqueue.bench.run import Load
     from distqueue.urls import StoreURL
@@ -74,15 +73,17 @@ def bench(
     round by round, as ratios to the first.
     """
     from distqueue.bench.plot import check_plot, write_plot  # not needed by whoever asks for help
+    from distqueue.bench.raw import limits
     from distqueue.bench.run import Bench
 
-    loads = _loads(size or [200], batch or [1, 100], processes or [_ALONE])
+    sizes, batches = size or [200], batch or [1, 100]
+    loads = _loads(sizes, batches, processes or [_ALONE])
     if plot is not None:
         check_plot(plot)
     places = _places(url or _DEFAULT)
     subjects, directory, file_system = _prepared(places)
-    limits = _limits(size or [200], batch or [1, 100]) if raw else []
-    measuring = Bench(subjects, loads, limits, directory, seconds)
+    wanted = limits(sizes, batches) if raw else []
+    measuring = Bench(subjects, loads, wanted, directory, seconds)
     with progress("measuring", measuring.total) as on_progress:
         report = measuring.run(on_progress, file_system)
     if plot is not None:
@@ -151,12 +152,6 @@ def _prepared(places: Sequence[StoreURL]) -> tuple[list[Subject], str, str]:
             note(f"{directory} is in memory, where a sync costs nothing: no figure is that of a disk")
     first = next(iter(directories), None)
     return subjects, first or os.path.realpath(os.curdir), file_system_of(first) if first else ""
-
-
-def _limits(sizes: list[int], batches: list[int]) -> list[Limit]:
-    from distqueue.bench.raw import limits
-
-    return limits(sizes, batches)
 
 
 def _print(report: BenchReport, *, as_json: bool) -> None:
