@@ -20,7 +20,7 @@ from distqueue.bench.samples import Counts, Sample
 
 ROUNDS: Final = 3
 SECONDS: Final = 4.0
-JSON, SERVED = BACKENDS[:2]
+JSON, SERVED, SQLITE = BACKENDS[:3]
 LITEQUEUE_FULL = LITEQUEUE[1]
 HUEY_FSYNC = HUEY[0]
 _LOAD: Final = Together(200, 1, 4, 2)
@@ -79,6 +79,7 @@ def subjects_in(folder: Path) -> dict[str, Subject]:
     known: dict[str, Ours | Setting] = {
         "served": SERVED,
         "direct": JSON,
+        "sqlite": SQLITE,
         "litequeue FULL": LITEQUEUE_FULL,
         "huey fsync": HUEY_FSYNC,
     }

@@ -36,7 +36,13 @@ def consume(url: str, pipe: Connection) -> None:
 def test_put_to_a_waiting_consumer(
     folder: Path, benchmark: BenchmarkFixture, report: Callable[[str, str, str], None]
 ) -> None:
-    url = f"json:///{folder}/Queue.json"
+    measure_waking("", f"json:///{folder}/Queue.json", benchmark, report)
+
+
+def measure_waking(
+    title: str, url: str, benchmark: BenchmarkFixture, report: Callable[[str, str, str], None]
+) -> None:
+    """Report how long a put takes to an idle consumer in another process, and what being idle costs."""
     context = mp.get_context("spawn")
     pipe, theirs = context.Pipe()
     latencies: list[float] = []
@@ -57,8 +63,8 @@ def test_put_to_a_waiting_consumer(
         share = pipe.recv()
         process.join()
     report(
-        "put to an idle consumer in another process",
+        f"{title}put to an idle consumer in another process",
         f"p50 {median(latencies) * 1000:.2f} ms, p99 {quantiles(latencies, n=100)[98] * 1000:.2f} ms",
         "with the sync of the put and of the claim",
     )
-    report("an idle consumer", f"{share:.2%} CPU", f"in {IDLE:.0f} s")
+    report(f"{title}an idle consumer", f"{share:.2%} CPU", f"in {IDLE:.0f} s")
