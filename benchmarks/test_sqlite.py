@@ -68,11 +68,8 @@ def test_put_one_at_a_time(
     compared.run(
         "sqlite: put, 1 a commit",
         400,
-        lambda: [ours.put([PAYLOAD]) for _ in range(400)],
-        {
-            "bare rows": (400, rows),
-            SQLITE_FULL: (100, lambda: [litequeue.put([PAYLOAD]) for _ in range(100)]),
-        },
+        partial(put, ours, 1, 400),
+        {"bare rows": (400, rows), SQLITE_FULL: (100, partial(put, litequeue, 1, 100))},
         before=ours.queue.purge,
     )
 
