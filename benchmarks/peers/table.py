@@ -86,7 +86,7 @@ def _cells(measure: Measure) -> list[str]:
         return ["", "", ""]
     return [
         f"{rate.median:,.0f} ({rate.lowest:,.0f}–{rate.highest:,.0f})",
-        f"{measure.ratio.median:.2f}",
+        "" if measure.ratio is None else f"{measure.ratio.median:.2f}",
         f"{1000 * measure.p99:.2f} ms",
     ]
 

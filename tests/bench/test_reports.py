@@ -23,9 +23,10 @@ from distqueue.bench.report import (
     Skipped,
     Spread,
     Versions,
+    ratio,
 )
 from distqueue.bench.run import Bench, Load
-from distqueue.bench.samples import WAKE_UP
+from distqueue.bench.samples import WAKE_UP, Sample
 from distqueue.bench.stores import subject_of
 from distqueue.bench.waking import Waking
 from distqueue.errors import ConfigError
@@ -78,16 +79,17 @@ def test_there_is_a_measure_for_each_store_and_load(report: BenchReport) -> None
 def test_each_figure_has_its_durability_and_its_spread(report: BenchReport) -> None:
     for each in report.measures:
         assert each.durability == ("memory" if each.store == "memory://" else "fsync")
-        assert 0 < each.p50 <= each.p99
-        if each.store != "memory://":
-            assert each.ratio == Spread(1.0, 1.0, 1.0)
+        assert 0 <= each.p50 <= each.p99
+        if each.store != "memory://":  # of several processes, one may come to nothing in a short time
+            assert each.ratio == Spread(1.0, 1.0, 1.0) or (each.ratio is None and each.publishers)
         if each.measure == WAKE_UP:
             assert each.tasks_per_second is None
             assert each.bytes_per_second is None
         else:
             rate = each.tasks_per_second
             assert rate is not None
-            assert 0 < rate.lowest <= rate.median <= rate.highest
+            assert 0 <= rate.lowest <= rate.median <= rate.highest
+            assert rate.median or each.publishers
             assert each.bytes_per_second == rate.median * 100
 
 
@@ -129,3 +131,15 @@ def test_a_picture_replaces_a_picture_and_nothing_else(report: BenchReport, tmp_
         check_plot("/dev/null")
     with pytest.raises(ConfigError, match="not a directory to write into"):
         check_plot(str(tmp_path / "nowhere" / "plot.svg"))
+
+
+def test_a_round_in_which_the_first_store_got_nothing_done_does_not_count() -> None:
+    nothing, some = Sample("put", 0, 0.1, []), Sample("put", 10, 0.1, [0.1])
+    assert ratio([some, some], [nothing, some]) == Spread(1.0, 1.0, 1.0)
+    assert ratio([some], [nothing]) is None
+    assert ratio([nothing], [some]) == Spread(0.0, 0.0, 0.0)
+
+
+def test_a_longer_wake_up_is_a_smaller_ratio() -> None:
+    slow, fast = Sample(WAKE_UP, 1, 0.02, [0.02]), Sample(WAKE_UP, 1, 0.01, [0.01])
+    assert ratio([slow], [fast]) == Spread(0.5, 0.5, 0.5)

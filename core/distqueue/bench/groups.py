@@ -88,7 +88,7 @@ def _row(measure: Measure) -> Row:
         measure.durability,
         1000 * measure.p50 if rate is None else rate.median,
         f"{1000 * measure.p50:.2f}" if rate is None else f"{rate.median:,.0f}",
-        f"{measure.ratio.median:.2f} ×",
+        "" if measure.ratio is None else f"{measure.ratio.median:.2f} ×",
         milliseconds(measure.p50),
         milliseconds(measure.p99),
     )

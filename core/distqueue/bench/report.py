@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from distqueue.bench.samples import WAKE_UP, Counts, Sample
+from distqueue.bench.samples import Counts, Sample
 
 FORMAT: Final = 1
 """Goes up when a field changes its meaning or goes away."""
@@ -59,7 +59,8 @@ class Measure(msgspec.Struct, kw_only=True):
     calls: int
     p50: float
     p99: float
-    ratio: Spread
+    ratio: Spread | None
+    """``None`` if the first store got nothing done in any round."""
     outcome: Outcome | None
 
 
@@ -142,11 +143,10 @@ def percentiles(samples: Sequence[Sample]) -> tuple[int, float, float]:
     return len(calls), cuts[49], cuts[98]
 
 
-def ratio(mine: Sequence[Sample], first: Sequence[Sample]) -> Spread:
-    """Hold a store against the first one, in each round for itself; more is better."""
-    is_time = mine[0].measure == WAKE_UP
-    pairs = [(b.rate, a.rate) if is_time else (a.rate, b.rate) for a, b in zip(mine, first)]
-    return spread([own / other if other else 0.0 for own, other in pairs])
+def ratio(mine: Sequence[Sample], first: Sequence[Sample]) -> Spread | None:
+    """Hold a store against the first one, in each round in which that got something done; more is better."""
+    ratios = [own.rate / other.rate for own, other in zip(mine, first) if other.rate]
+    return spread(ratios) if ratios else None
 
 
 def outcome(samples: Sequence[Sample]) -> Outcome | None:

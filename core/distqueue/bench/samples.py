@@ -42,7 +42,7 @@ class Sample(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Tasks a second."""
+        """Tasks a second; of a wake-up, whose time is that of one task, it serves to compare."""
         return self.tasks / self.seconds if self.seconds else 0.0
 
 

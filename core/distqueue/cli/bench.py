@@ -193,7 +193,7 @@ def _cells(measure: Measure) -> list[object]:
         "" if measure.bytes_per_second is None else f"{measure.bytes_per_second:.0f}",
         f"{1000 * measure.p50:.3f}",
         f"{1000 * measure.p99:.3f}",
-        f"{measure.ratio.median:.2f}",
+        "" if measure.ratio is None else f"{measure.ratio.median:.2f}",
         *(["", "", ""] if found is None else [found.lost, found.doubled, found.stuck]),
     ]
 
