@@ -39,7 +39,9 @@ class Client[S: Session](ABC):
         Threads and the renewal of leases call the broker at the same time: a backend has to be
         wrapped in a :class:`~distqueue.groupcommit.GroupCommit`.
         """
-        return cls.opened_by(partial(_same, broker, os.getpid()), name, defaults)
+        client = cls.opened_by(partial(_same, broker, os.getpid()), name, defaults)
+        _ = client._session.broker  # so that it is closed with the queue even if that was never used
+        return client
 
     @classmethod
     def opened_by(

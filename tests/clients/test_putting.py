@@ -22,6 +22,7 @@ from distqueue import (
     UniqueTaken,
 )
 from distqueue.capabilities import Capabilities
+from distqueue.commands import Stats
 from distqueue.limits import MAX_BATCH_BYTES, MAX_PAYLOAD
 from distqueue_backends.memory import MemoryBackend
 
@@ -257,3 +258,10 @@ def test_threads_put_at_the_same_time_and_each_keeps_its_order(
     assert len(line) == 400
     for mine in by_thread:
         assert [task_id for task_id in line if task_id in set(mine)] == mine
+
+
+def test_a_broker_is_closed_with_a_queue_that_was_never_used() -> None:
+    broker = MemoryBackend()
+    Queue.over(broker).close()
+    with pytest.raises(Closed):
+        broker.apply([Stats(queue="default")])
