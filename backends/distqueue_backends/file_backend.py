@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from threading import Event
@@ -11,7 +12,7 @@ import msgspec
 
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
-from distqueue.errors import Closed, StoreFailed
+from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
 from distqueue.limits import check_batch
 from distqueue.results import Seen
 from distqueue_backends.bell import Bell
@@ -20,6 +21,8 @@ from distqueue_backends.lock import StoreLock
 from distqueue_backends.table.backend import TableBackend
 from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.queue_table import QueueTable
+
+_log: Final = logging.getLogger("distqueue")
 
 SAFETY_POLL: Final = 5.0
 """How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
@@ -72,6 +75,18 @@ class FileBackend[T: QueueTable](TableBackend[T]):
         if self._has_failed:
             raise StoreFailed(f"a sync of {self.path} failed before; close the store and open it again")
         check_batch(commands, self._capabilities)
+
+    def failed(self, error: Exception) -> OutcomeUnknown:
+        """Note, for everybody, that a sync failed and the store has to be recovered; return what to raise."""
+        self._has_failed = True
+        try:
+            self._lock.mark_failed()
+        except OSError as too:
+            _log.warning("%s could not be marked as failed: %s", self.path, too)
+        return OutcomeUnknown(
+            f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
+            "Open the store again, which recovers it, and publish again with the same task ids"
+        )
 
     def version_of(self, table: QueueTable) -> int:
         return self._bell.rings()

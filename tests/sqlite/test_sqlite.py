@@ -14,7 +14,6 @@ import pytest
 from distqueue import Queue, StoreBusy, StoreDamaged, StoreError, StoreMissing
 from distqueue.errors import BatchRefused, InvalidTask, UnsupportedFormat
 from distqueue.results import Stored
-from tests.json.tracing import need_strace
 
 
 @pytest.fixture
@@ -266,47 +265,6 @@ def test_the_log_is_taken_over_now_and_then(path: Path, url: str) -> None:
         assert log < path.stat().st_size / 2
 
 
-SCENARIO = """
-import sys
-from distqueue import Queue, OutcomeUnknown, StoreFailed
-queue = Queue(sys.argv[1])
-queue.put("first", task_id="first")
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    queue.put("second", task_id="second")
-except OutcomeUnknown as error:
-    print("unknown", flush=True)
-try:
-    queue.put("third", task_id="third")
-except StoreFailed as error:
-    print("failed", flush=True)
-"""
-
-
-def test_a_failed_sync_is_final(url: str) -> None:
-    need_strace()
-    command = [sys.executable, "-c", SCENARIO, url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        calls = "fdatasync,fsync"
-        strace = subprocess.Popen(
-            ["strace", "-f", "-o", os.devnull, "-e", f"inject={calls}:error=EIO", "-p", str(process.pid)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert strace.stderr is not None
-        assert "attached" in strace.stderr.readline()
-        said = process.communicate("\n")[0]
-        strace.communicate(timeout=20)
-    assert said == "unknown\nfailed\n"
-    with Queue(url) as queue:
-        assert queue.find("first") is not None
-        queue.put("second", task_id="second")
-
-
 def test_a_full_disk_is_a_refusal_and_loses_nothing(path: Path, url: str) -> None:
     script = """
 import resource, signal, sys
@@ -329,35 +287,6 @@ with Queue(sys.argv[1]) as queue:
 """
     subprocess.run([sys.executable, "-c", script, url], check=True, timeout=60)
     assert shell(path, "PRAGMA integrity_check") == [("ok",)]
-
-
-def test_every_put_is_synced_before_it_is_answered(path: Path, url: str, tmp_path: Path) -> None:
-    need_strace()
-    trace = tmp_path / "trace"
-    script = """
-import os, sys
-from distqueue import Queue
-with Queue(sys.argv[1]) as queue:
-    for n in range(10):
-        queue.put(n)
-        os.write(2, b"answered")
-"""
-    calls = "trace=pwrite64,fsync,fdatasync,write"
-    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, sys.executable, "-c", script, url]
-    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
-    unsynced, answered, is_named = False, 0, False
-    for line in trace.read_text().splitlines():
-        if "sync(" in line and f"<{tmp_path}>" in line:
-            is_named = True
-        elif "queue.db-wal>" in line and "pwrite64(" in line:
-            unsynced = True
-        elif "queue.db-wal>" in line and "sync(" in line:
-            unsynced = False
-        elif '"answered"' in line:
-            answered += 1
-            assert is_named
-            assert not unsynced
-    assert answered == 10
 
 
 KILLED = """

@@ -16,7 +16,6 @@ from typing import Final, Self
 from distqueue.backend import Fsck
 from distqueue.commands import READS, Command
 from distqueue.errors import (
-    OutcomeUnknown,
     StoreDamaged,
     StoreError,
     StoreFailed,
@@ -177,21 +176,9 @@ class JsonBackend(FileBackend[QueueTable]):
         try:
             log.sync()
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         if log is self._file:
             self._synced = end
-
-    def _failed(self, error: Exception) -> OutcomeUnknown:
-        """Note, for everybody, that the store has to be recovered."""
-        self._has_failed = True
-        try:
-            self._lock.mark_failed()
-        except OSError as too:
-            _log.warning("%s could not be marked as failed: %s", self.path, too)
-        return OutcomeUnknown(
-            f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
-            "Open the store again, which recovers it, and publish again with the same task ids"
-        )
 
     # --- Knowing what others did ------------------------------------------------------------------
 
@@ -241,7 +228,7 @@ class JsonBackend(FileBackend[QueueTable]):
         try:
             sync_directory(self.path)
         except OSError as error:
-            self._failed(error)
+            self.failed(error)
             raise StoreFailed(
                 f"the directory of {self.path} could not be synced ({error}); nothing was stored. "
                 "Close the store and open it again, which recovers it"
@@ -328,7 +315,7 @@ class JsonBackend(FileBackend[QueueTable]):
             self._next_check = log.end + max(_CHECK_EVERY, log.end // 4)
             _log.warning("%s could not be compacted, and stays as it is: %s", self.path, error)
         except StoreFailed as failure:
-            raise self._failed(failure) from failure
+            raise self.failed(failure) from failure
         else:
             self._synced = self._file.end
             self._next_check = self._file.end + self._check_after()

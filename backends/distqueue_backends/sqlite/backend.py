@@ -1,8 +1,8 @@
 """``sqlite:``: one database in WAL mode, every commit synced, shared by the processes of one machine.
 
 Our writers queue up at a lock file of our own, under which the log is taken over, too: so nobody meets
-"database is locked", and no two connections ever write and take the log over at the same time
-(``docs/decisions/0008``).
+"database is locked", and no two connections ever write and take the log over at the same time. The log is
+synced after the lock is given up, and before anything is answered (``docs/decisions/0008``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any, Final, Self
 from distqueue.backend import Fsck
 from distqueue.commands import Command
 from distqueue.errors import (
-    OutcomeUnknown,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -113,13 +112,17 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
                 raise unusable(self.path, error, self._module) from error
             finally:
                 self._lock.release()
-        if self.has_work():
-            self._bell.ring()
+            if self.has_work():
+                self._bell.ring()
+            self._sync()
         return outcomes
 
     def _transact(self, commands: Sequence[Command]) -> list[Outcome]:
-        """Carry out commands in one transaction, which is synced when it ends."""
+        """Carry out commands in one transaction."""
         connection = self._in_place()
+        if self._lock.is_marked():
+            connection.recover()
+            self._lock.clear_mark()
         sql = connection.sql
         try:
             sql.execute("BEGIN IMMEDIATE")
@@ -161,11 +164,15 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         except self._module.OperationalError as error:
             if is_full(error, self._module):
                 raise
-            self._has_failed = True
-            raise OutcomeUnknown(
-                f"{self.path} could not be synced ({error}); the commands may or may not be stored. "
-                "Open the store again, and publish again with the same task ids"
-            ) from error
+            raise self.failed(error) from error
+
+    def _sync(self) -> None:
+        """Let the log be on the disk, while others go on. A failure is final: what is there is not known."""
+        try:
+            if self._connection is not None:
+                self._connection.sync()
+        except (self._module.Error, OSError) as error:
+            raise self.failed(error) from error
 
     def facts(self) -> dict[str, int | float | str | bool]:
         log = f"{self.path}-wal"

@@ -15,6 +15,7 @@ TAKE_OVER_EVERY: Final = 2000
 """After how many changed rows of a connection the log is taken over into the database."""
 LONG_LOG: Final = 1024 * 1024
 """From how many bytes on the log is taken over when a connection is closed."""
+_UNKNOWN: Final = -1
 
 
 class Connection:
@@ -29,23 +30,38 @@ class Connection:
         self._path = path
         self._module = module
         self._second: Any = None
+        self._log = -1
         self._file = driver.enter(path, module)
+        self.sql: Any = None
         try:
             self.sql = self._connect(timeout)
-            try:
-                self._bring_up_to_date(create=create)
-            except BaseException:
-                self.sql.close()
-                raise
+            self._bring_up_to_date(create=create)
+            self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            os.fdatasync(self._log)
         except BaseException:
-            driver.leave(self._file, module)
+            self.close()
             raise
-        self._taken_over = self.sql.total_changes
+        self._taken_over = self._synced_changes = self.sql.total_changes
+        self._synced_version = _UNKNOWN
 
     def data_version(self) -> int:
         """Return a number that is another one after somebody else has changed the database."""
         version: int = self.sql.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+    def sync(self) -> None:
+        """Let everything that the last transaction has written or seen be on the disk.
+
+        Others may have committed what it has seen without having synced it yet; what a log holds is synced
+        together. Nothing is to be done if neither they nor we have changed anything since the last time.
+        """
+        version = _UNKNOWN
+        if self.sql.total_changes == self._synced_changes:
+            version = self.data_version()
+            if version == self._synced_version:
+                return
+        os.fdatasync(self._log)
+        self._synced_changes, self._synced_version = self.sql.total_changes, version
 
     def rollback(self) -> None:
         """Undo the transaction, if one is open."""
@@ -83,11 +99,28 @@ class Connection:
             finally:
                 self._second.execute("ROLLBACK")
 
+    def recover(self) -> None:
+        """Write what the log holds into the database, after a sync of the log has failed.
+
+        It is read as the system has it in memory, and written and synced anew. The lock of the store is held.
+
+        Raises:
+            StoreBusy: somebody reads an older state; try again.
+        """
+        busy, _, _ = self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreBusy(
+                f"a sync of {self._path} failed before, and to recover it others have to end their "
+                "transactions; nothing was stored"
+            )
+
     def close(self) -> None:
         """Close the database."""
-        self.sql.close()
-        if self._second is not None:
-            self._second.close()
+        for sql in (self.sql, self._second):
+            if sql is not None:
+                sql.close()
+        if self._log >= 0:
+            os.close(self._log)
         driver.leave(self._file, self._module)
 
     def _connect(self, timeout: float) -> Any:
@@ -112,9 +145,9 @@ class Connection:
             sql.setconfig(self._module.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
             sql.setconfig(self._module.SQLITE_DBCONFIG_DEFENSIVE, True)
         mode = sql.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        sql.execute("PRAGMA synchronous = FULL")
+        sql.execute("PRAGMA synchronous = NORMAL")  # the log is synced by us: docs/decisions/0008
         synchronous = sql.execute("PRAGMA synchronous").fetchone()[0]
-        if (mode, synchronous) != ("wal", 2):
+        if (mode, synchronous) != ("wal", 1):
             raise StoreError(f"{self._path} cannot be used as it has to be: {mode}, {synchronous}")
         sql.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
 
