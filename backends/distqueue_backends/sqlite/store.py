@@ -25,6 +25,8 @@ _NONE: Final = QueueRow()
 class SqlStore(TableBackend[SqlTable]):
     """The tables of queues, read anew in each transaction."""
 
+    together_from = 1  # as one statement then tells whether a task is known
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.journal = NoJournal()

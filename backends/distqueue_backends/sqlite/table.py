@@ -14,7 +14,6 @@ import msgspec
 
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import QueueStats
-from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.sqlite import rows
 from distqueue_backends.sqlite.gone import SqlRemembered
 from distqueue_backends.sqlite.schema import MOST_NUMBER, NUMBER_BITS
@@ -29,7 +28,11 @@ _LIVE: Final = "state NOT IN ('done', 'dead')"
 _OF_GROUP: Final = f"WHERE queue = ? AND group_name = ? AND {_LIVE}"
 _IN_LINE: Final = "WHERE queue = ? AND line IS NOT NULL ORDER BY priority DESC, line, key"
 _BY_ID: Final = "WHERE queue = ? AND id = ?"
-_AMONG: Final = "queue = ? AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
+_KNOWN: Final = (
+    "SELECT EXISTS (SELECT 1 FROM distqueue_tasks WHERE queue = ? AND id = ?)"
+    " OR EXISTS (SELECT 1 FROM distqueue_gone WHERE queue = ? AND id = ?)"
+)
+_ANY_KNOWN: Final = _KNOWN.replace("id = ?", "id IN (SELECT value FROM json_each(?))")
 _HEAD: Final = f"SELECT min(key) FROM distqueue_tasks {_OF_GROUP}"
 _LEAVE_LINE: Final = f"UPDATE distqueue_tasks SET line = NULL {_OF_GROUP} AND key > ?"
 _PAYLOADS: Final = f"SELECT key, data {_TASKS} key IN (SELECT value FROM json_each(?))"
@@ -218,42 +221,34 @@ class SqlTable(QueueTable):
     # --- The steps, as far as they are others than in memory -----------------------------------------
 
     def knows_any(self, ids: Sequence[str]) -> bool:
+        queue = self.queue
+        if len(ids) == 1:
+            return bool(self.value(_KNOWN, queue, ids[0], queue, ids[0]))
         names = msgspec.json.encode(ids).decode()
-        return any(
-            self.value(f"SELECT 1 FROM {table} WHERE {_AMONG}", self.queue, names)
-            for table in ("distqueue_tasks", "distqueue_gone")
-        )
+        return bool(self.value(_ANY_KNOWN, queue, names, queue, names))
 
     def put_together(self, entries: Sequence[Entry], ids: Sequence[str], payloads: Sequence[bytes]) -> None:
         self.last_number = entries[-1].number
         self.next_number = self._derived = self.last_number + 1
-        queue, first = self.queue, self.key(0)
-        self._statements.executemany(
-            rows.INSERT_PLAIN,
-            [
-                (
-                    first | (number := entry.number),
-                    queue,
-                    task_id,
-                    number,
-                    number,
-                    entry.put_at,
-                    entry.checksum,
-                    data,
-                )
-                for entry, task_id, data in zip(entries, ids, payloads)
-            ],
-        )
         self.version += 1
-
-    def put(self, entry: Entry) -> None:
-        is_plain = entry.options is DEFAULT_OPTIONS and entry.until is None
-        if is_plain and isinstance(entry.where, bytes):
-            entry.number = entry.place = self.next_number
-            self.tasks[entry.task_id] = entry
-            self.put_together([entry], [entry.task_id], [entry.where])
+        queue, first = self.queue, self.key(0)
+        rows_of_them = [
+            (
+                first | (number := entry.number),
+                queue,
+                task_id,
+                number,
+                number,
+                entry.put_at,
+                entry.checksum,
+                data,
+            )
+            for entry, task_id, data in zip(entries, ids, payloads)
+        ]
+        if len(rows_of_them) == 1:
+            self._statements.execute(rows.INSERT_PLAIN, rows_of_them[0])
         else:
-            super().put(entry)
+            self._statements.executemany(rows.INSERT_PLAIN, rows_of_them)
 
     def insert(self, entry: Entry) -> None:
         data, group = self.payloads([entry])[0], entry.options.group

@@ -60,6 +60,8 @@ class TableBackend[T: QueueTable](Backend):
     journal: Journal
     clock: Clock
     _handed_out = 0
+    together_from = 2
+    """From how many tasks without options on it pays to store them together."""
 
     def __init__(self, clock: Clock, dedup_window: float, dedup_max: int) -> None:
         super().__init__()
@@ -151,7 +153,7 @@ class TableBackend[T: QueueTable](Backend):
     # --- Publishing -------------------------------------------------------------------------------
 
     def put(self, tasks: Sequence[Put]) -> list[Outcome]:
-        if len(tasks) > 1 and all_plain(tasks):
+        if len(tasks) >= self.together_from and all_plain(tasks):
             table = self.table(tasks[0].queue, create=True)
             ids = [put.task_id for put in tasks]
             if len(set(ids)) == len(ids) and not table.knows_any(ids):
