@@ -19,13 +19,33 @@ from distqueue_backends.bell import Bell
 from distqueue_backends.filesystem import DirectoryWatch
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.table.backend import TableBackend
-from distqueue_backends.table.clock import OwnClock, SharedClock
+from distqueue_backends.table.clock import Clock, OwnClock, SharedClock
 from distqueue_backends.table.queue_table import QueueTable
 
 _log: Final = logging.getLogger("distqueue")
 
 SAFETY_POLL: Final = 5.0
 """How long a waiting consumer sleeps at most: a writer may be killed before it rings the bell."""
+
+
+def longest_wait(clock: Clock, seen: Seen, timeout: float | None) -> float:
+    """Return for how many seconds a consumer waits at most, before it looks for itself."""
+    longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
+    if seen.wake_at is not None:
+        longest = min(longest, max(0.0, seen.wake_at - clock.lease()))
+    return longest
+
+
+def wait_for_ring(bell: Bell, closing: Event, seen: Seen, longest: float) -> Seen:
+    """Return once the bell rang since ``seen``, or after so many seconds.
+
+    Raises:
+        Closed: the store was closed meanwhile.
+    """
+    rings = bell.wait(seen.version, longest)
+    if closing.is_set():
+        raise Closed("the store was closed while waiting")
+    return Seen(rings)
 
 
 class FileOptions(Protocol):
@@ -92,17 +112,11 @@ class FileBackend[T: QueueTable](TableBackend[T]):
         return self._bell.rings()
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        rings = self._bell.wait(seen.version, self.longest_wait(seen, timeout))
-        if self._closing.is_set():
-            raise Closed("the store was closed while waiting")
-        return Seen(rings)
+        return wait_for_ring(self._bell, self._closing, seen, self.longest_wait(seen, timeout))
 
     def longest_wait(self, seen: Seen, timeout: float | None) -> float:
         """Return for how many seconds a consumer waits at most, before it looks for itself."""
-        longest = SAFETY_POLL if timeout is None else min(timeout, SAFETY_POLL)
-        if seen.wake_at is not None:
-            longest = min(longest, max(0.0, seen.wake_at - self.clock.lease()))
-        return longest
+        return longest_wait(self.clock, seen, timeout)
 
     def close_in_child(self) -> None:
         """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""

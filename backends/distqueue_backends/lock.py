@@ -59,6 +59,10 @@ class StoreLock:
         if self._address is None and not lock_descriptor(self._fd, blocking=False):
             self._wait()
 
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it; tell whether it is held now."""
+        return self._address is not None or bool(lock_descriptor(self._fd, blocking=False))
+
     def release(self) -> None:
         """Give the lock up, unless it is held for good."""
         if self._fd >= 0 and self._address is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from distqueue.plugins import BackendSpec, hookimpl
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryOptions
+from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 
 
@@ -28,6 +29,14 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=JSON_CAPABILITIES,
         options=JsonOptions,
         summary="one readable Queue.json, shared by the processes of one machine",
+    )
+    yield BackendSpec(
+        schemes=("sharded-json",),
+        load="distqueue_backends.sharded.backend:ShardedBackend",
+        contract="1",
+        capabilities=SHARDED_CAPABILITIES,
+        options=ShardedOptions,
+        summary="a directory of JSON files, for many processes that write at once",
     )
     yield BackendSpec(
         schemes=("sqlite",),

@@ -57,11 +57,11 @@ class Fsck(msgspec.Struct, frozen=True, kw_only=True):
     kept_aside: str | None = None
 
 
-class Backend(Broker):
-    """A storage driver. One thread at a time calls ``apply``; ``wait`` and ``close`` come from any.
+class OpenStore(Broker):
+    """A store that this process has open: what a URL opens, and a broker process serves.
 
-    A verb returns its result or raises a :class:`~distqueue.errors.Refused`; anything else that it
-    raises ends the whole call. Names, options, sizes and payloads have been checked before.
+    One thread at a time calls ``apply``; ``wait`` and ``close`` come from any. A :class:`Backend` is
+    one, and so is whatever divides its commands among several backends.
     """
 
     _closing: threading.Event
@@ -89,6 +89,23 @@ class Backend(Broker):
         ``StoreServed`` with the address. By default nothing is kept, and others may use it too.
         """
         return False
+
+    @abstractmethod
+    def shut(self) -> None:
+        """Free everything; called once, by ``close``, when no ``apply`` is running."""
+
+    def close(self) -> None:
+        if not self._closing.is_set():
+            self._closing.set()
+            self.shut()
+
+
+class Backend(OpenStore):
+    """A storage driver: one method for each command.
+
+    A verb returns its result or raises a :class:`~distqueue.errors.Refused`; anything else that it
+    raises ends the whole call. Names, options, sizes and payloads have been checked before.
+    """
 
     # --- What an author writes: required --------------------------------------------------------
 
@@ -128,10 +145,6 @@ class Backend(Broker):
     @abstractmethod
     def find(self, queue: str, task_id: str) -> TaskRecord | None:
         """Return the task, or ``None``."""
-
-    @abstractmethod
-    def shut(self) -> None:
-        """Free everything; called once, by ``close``, when no ``apply`` is running."""
 
     # --- What an author may write ---------------------------------------------------------------
 
@@ -197,11 +210,6 @@ class Backend(Broker):
         check_batch(commands, self.capabilities)
         with self.commit(commands):
             return self.carry_out(commands)
-
-    def close(self) -> None:
-        if not self._closing.is_set():
-            self._closing.set()
-            self.shut()
 
     def carry_out(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands in order, neighbouring puts together."""

@@ -54,11 +54,16 @@ class StoreBusy(StoreError):
 
 
 class StoreServed(StoreBusy):
-    """A broker process keeps the store for itself; ``address`` is the Unix socket at which it serves it."""
+    """A broker process keeps the store for itself; ``address`` is the Unix socket at which it serves it.
 
-    def __init__(self, message: str, address: str = "") -> None:
+    ``outcomes``, if there are any, are by position those of the commands that had been carried out
+    before, and ``None`` for the others, of which nothing was stored.
+    """
+
+    def __init__(self, message: str, address: str = "", outcomes: Sequence[Outcome | None] = ()) -> None:
         super().__init__(message)
         self.address = address
+        self.outcomes = list(outcomes)
 
 
 class BrokerGone(StoreError):
@@ -122,6 +127,10 @@ class GroupPriorityMismatch(Refused):
 
 class StoreFull(Refused):
     """The disk or the engine has no room; nothing was stored. Works again once there is room."""
+
+
+class ShardUnavailable(Refused):
+    """The part of the store that the command goes to is damaged or busy; the other parts go on."""
 
 
 class BatchRefused(Refused):

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 
 import msgspec
 
-from distqueue.backend import Backend, Fsck
+from distqueue.backend import Fsck, OpenStore
 from distqueue.broker import Broker
 from distqueue.broker.connection import Connection
 from distqueue.broker.door import Door
@@ -32,7 +32,7 @@ class NoOptions(msgspec.Struct, frozen=True):
 class BackendClass(Protocol):
     """What ``BackendSpec.load`` names."""
 
-    def open(self, url: StoreURL, options: Any, *, create: bool) -> Backend:
+    def open(self, url: StoreURL, options: Any, *, create: bool) -> OpenStore:
         """Open the store; with ``create``, make it if it is not there."""
 
     def within(self, url: StoreURL, options: Any, connection: object) -> Broker:
@@ -93,7 +93,7 @@ def open_within(url: str | StoreURL, connection: object, **options: object) -> B
     return backend_class.within(place, given, connection)
 
 
-def open_backend(url: StoreURL, **options: object) -> Backend:
+def open_backend(url: StoreURL, **options: object) -> OpenStore:
     """Open the store at a URL, made if it is not there, for one thread and without any layer around it.
 
     Raises: as :func:`open_broker`, and ``StoreServed`` if a broker process has it.

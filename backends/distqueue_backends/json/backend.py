@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from distqueue.backend import Fsck
+from distqueue.capabilities import Capabilities
 from distqueue.commands import READS, Command
 from distqueue.errors import (
     StoreDamaged,
@@ -75,9 +76,17 @@ class JsonBackend(FileBackend[QueueTable]):
         finally:
             lock.close()
 
-    def __init__(self, path: str, options: JsonOptions | None = None, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: JsonOptions | None = None,
+        *,
+        create: bool = True,
+        capabilities: Capabilities = JSON_CAPABILITIES,
+        bell: Bell | None = None,
+    ) -> None:
         options = options or JsonOptions()
-        super().__init__(path, options, JSON_CAPABILITIES)
+        super().__init__(path, options, capabilities)
         self._check_directory(create)
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
         self._file: LogFile
@@ -90,7 +99,7 @@ class JsonBackend(FileBackend[QueueTable]):
             self._read_ahead()
             with self._lock:
                 self._load(create=create)
-            self._bell = Bell(f"{self.path}.bell")
+            self._bell = bell or Bell(f"{self.path}.bell")
         except BaseException as error:
             self.leave_to_parent()
             if isinstance(error, OSError):
@@ -101,18 +110,22 @@ class JsonBackend(FileBackend[QueueTable]):
     # --- A call -----------------------------------------------------------------------------------
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes = self.write(commands)
+        self.sync()
+        return outcomes
+
+    def write(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Do all of :meth:`apply` but the sync: nobody may be answered before that is done."""
         self.check_usable(commands)
         try:
             self._enter()
             outcomes = self._commit(commands)
-            log, end = self._file, self._file.end
         except OSError as error:
             raise StoreFailed(f"{self.path} cannot be used: {error}; nothing was stored") from error
         finally:
             self._lock.release()
         if self.has_work():
             self._bell.ring()
-        self._sync(log, end)
         return outcomes
 
     def _enter(self) -> None:
@@ -169,16 +182,16 @@ class JsonBackend(FileBackend[QueueTable]):
         outcomes = iter(self._append(rest))
         return [_full(self.path) if carries_payload(command) else next(outcomes) for command in commands]
 
-    def _sync(self, log: LogFile, end: int) -> None:
-        """Let the file be on the disk up to ``end``. A failure is final: what is there is not known."""
-        if log is self._file and end <= self._synced:
+    def sync(self) -> None:
+        """Let all that is known be on the disk. A failure is final: what is there is not known."""
+        log = self._file
+        if log.end <= self._synced:
             return
         try:
             log.sync()
         except OSError as error:
             raise self.failed(error) from error
-        if log is self._file:
-            self._synced = end
+        self._synced = log.end
 
     # --- Knowing what others did ------------------------------------------------------------------
 

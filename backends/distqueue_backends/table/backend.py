@@ -235,7 +235,8 @@ class TableBackend[T: QueueTable](Backend):
         return _each(self._ack, acks)
 
     def _ack(self, ack: Ack) -> Settled:
-        table, then = self._ticked.get(ack.queue) or self.table(ack.queue), ack.then
+        table = self._ticked.get(ack.queue) or self.table(ack.queue)
+        then = ack.then and self.follow_ups(ack.then)
         try:
             entry = current(table, ack.receipt, "ack", self.now)
         except Repeated as done:
@@ -251,6 +252,10 @@ class TableBackend[T: QueueTable](Backend):
         self.journal.ack(table.name, entry.task_id)
         stored = tuple([self._store(put) for put in then]) if then else ()
         return Settled(task_id=entry.task_id, state=TaskState.DONE, until=entry.until, then=stored)
+
+    def follow_ups(self, then: Sequence[Put]) -> Sequence[Put]:
+        """Return what is stored here for the follow-up tasks of an ack: themselves."""
+        return then
 
     def _check_then(self, then: Sequence[Put], acked: Entry) -> None:
         """Refuse follow-up tasks that could not all be stored, before anything is changed."""

@@ -60,6 +60,15 @@ class Line:
             self._left -= 1
         return None
 
+    def first(self) -> Entry | None:
+        """Return the first task, which stays, ``None`` if nobody is there."""
+        entry = self.pop()
+        if entry is not None and (not self._row or _standing(entry) < _standing(self._row[0])):
+            self._row.appendleft(entry)
+        elif entry is not None:
+            heappush(self._returned, (*_standing(entry), entry))
+        return entry
+
     def __iter__(self) -> Iterator[Entry]:
         returned = (entry for *_, entry in sorted(self._returned))
         for entry in merge(self._row, returned, key=_standing):

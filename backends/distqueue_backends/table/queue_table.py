@@ -128,6 +128,14 @@ class QueueTable:
                 break
         return taken
 
+    def first_priority(self) -> int | None:
+        """Return the priority of the task that comes next, ``None`` if nobody is in line."""
+        if self.counts[READY]:
+            for priority in sorted(self._lines, reverse=True):
+                if self._lines[priority].first() is not None:
+                    return priority
+        return None
+
     def in_line(self) -> Iterator[Entry]:
         """Go through the tasks that could be claimed now, in that order."""
         for priority in sorted(self._lines, reverse=True):

@@ -49,11 +49,21 @@ class Door(Broker):
             return inner.attempt(commands) if isinstance(inner, Connection) else inner.apply(commands)
         except StoreServed as served:
             self._switch(inner, served)
+            if served.outcomes:
+                return self._completed(commands, served.outcomes)
         except Gone as gone:
             self._switch(inner)
             if gone.sent:
                 return apply_again(self.apply, commands, gone.began)
         return self.apply(commands)
+
+    def _completed(
+        self, commands: Sequence[Command], outcomes: Sequence[Outcome | None]
+    ) -> list[Outcome]:
+        """Carry out those of the commands that have no outcome yet."""
+        rest = [command for command, outcome in zip(commands, outcomes) if outcome is None]
+        answers = iter(self.apply(rest))
+        return [next(answers) if outcome is None else outcome for outcome in outcomes]
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         inner = self._inner

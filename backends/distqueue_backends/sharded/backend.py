@@ -1,0 +1,119 @@
+"""The sharded JSON backend: commands are divided among the shards, the answers put together again.
+
+Each shard is a single JSON store with a lock of its own, so that processes seldom wait for each other.
+All shards ring one bell, so that who waits listens to one file.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from threading import Event
+from typing import Final, Self
+
+import msgspec
+
+from distqueue.backend import Fsck, OpenStore
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Command
+from distqueue.errors import Closed
+from distqueue.limits import check_batch
+from distqueue.results import Outcome, Seen
+from distqueue.urls import StoreURL
+from distqueue_backends.bell import Bell
+from distqueue_backends.file_backend import wait_for_ring
+from distqueue_backends.lock import StoreLock
+from distqueue_backends.sharded import fsck
+from distqueue_backends.sharded.call import Call
+from distqueue_backends.sharded.creating import find_manifest
+from distqueue_backends.sharded.forwarding import Forwarding
+from distqueue_backends.sharded.manifest import manifest_path
+from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
+from distqueue_backends.sharded.shards import Shards
+from distqueue_backends.sharded.turns import Turns
+
+
+class ShardedBackend(OpenStore):
+    """A directory of shards, shared with any number of other processes."""
+
+    @classmethod
+    def open(cls, url: StoreURL, options: ShardedOptions, *, create: bool) -> Self:
+        """Open the store in the directory at the URL's path.
+
+        Raises:
+            ConfigError: it has another number of shards than the URL says.
+            StoreMissing: there is none and ``create`` is false, or the directory above it is missing.
+            StoreBusy, StoreDamaged, UnsupportedFormat, StoreError: it cannot be opened.
+        """
+        return cls(url.file_path(), options, create=create)
+
+    @classmethod
+    def fsck(cls, url: StoreURL, options: ShardedOptions, *, repair: bool) -> Fsck:
+        return fsck.examine(os.path.abspath(url.file_path()), options, repair=repair)
+
+    def __init__(self, path: str, options: ShardedOptions | None = None, *, create: bool = True) -> None:
+        super().__init__()
+        options = options or ShardedOptions()
+        self.path = os.path.abspath(path)
+        self._capabilities = msgspec.structs.replace(
+            SHARDED_CAPABILITIES, dedup_window=options.dedup_window, dedup_max=options.dedup_max
+        )
+        manifest = find_manifest(self.path, options, create=create)
+        self._lock = StoreLock(f"{manifest_path(self.path)}.lock", options.lock_timeout)
+        try:
+            self._lock.check_served()
+            self._bell = Bell(os.path.join(self.path, "bell"))
+            self._shards = Shards(self.path, manifest, options, self._bell)
+        except BaseException:
+            self._lock.close()
+            raise
+        self._turns = Turns(self._shards)
+        self._forwarding = Forwarding(self._shards, self._lock)
+        self._forwarding.forward_leftovers()
+        _OPEN.add(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        if self._closing.is_set():
+            raise Closed("the store is closed; open the URL again")
+        check_batch(commands, self._capabilities)
+        outcomes = Call(self._shards, self._turns, self._forwarding, self._bell, commands).carry_out()
+        self._forwarding.forward_leftovers()
+        return outcomes
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        return wait_for_ring(self._bell, self._closing, self._shards.clock, seen, timeout)
+
+    def serve_at(self, address: str) -> bool:
+        with self._lock:
+            self._lock.hold(address)
+        for shard in self._shards:
+            shard.serve_at(address)
+        return True
+
+    def shut(self) -> None:
+        self._bell.close()
+        self._shards.close()
+        self._lock.let_go()
+        self._lock.close()
+
+    def leave_to_child(self) -> None:
+        """In a process that a fork has made: it is no longer open; the lock stays with the parent."""
+        self._lock.close()
+        self._closing = Event()
+        self._closing.set()
+
+
+_OPEN: Final[weakref.WeakSet[ShardedBackend]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for backend in list(_OPEN):
+        backend.leave_to_child()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,114 @@
+"""Making a new store in a directory: the shards first, then the manifest, which makes a store of them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+
+from distqueue.errors import ConfigError, StoreDamaged, StoreError, StoreMissing
+from distqueue_backends.filesystem import refuse_network, sync_directory
+from distqueue_backends.json.compaction import write_first
+from distqueue_backends.lock import StoreLock
+from distqueue_backends.sharded.manifest import (
+    Manifest,
+    manifest_path,
+    missing_store,
+    read_manifest,
+    shard_path,
+    write_manifest,
+)
+from distqueue_backends.sharded.options import SHARDS, ShardedOptions
+
+_OURS = ("manifest.json", "shard-")
+_NOT_COUNTED = ("lost+found",)
+
+
+def find_manifest(directory: str, options: ShardedOptions, *, create: bool) -> Manifest:
+    """Return the manifest of the store in a directory, made if it is not there and ``create`` is true.
+
+    Raises:
+        StoreMissing: there is none and ``create`` is false, or the directory above it is missing.
+        ConfigError: it has another number of shards than the URL says.
+        StoreDamaged, UnsupportedFormat, StoreError: what is there is no store, or not a sound one.
+    """
+    _check_directory(directory, create)
+    try:
+        manifest = read_manifest(directory)
+    except StoreMissing:
+        refuse_orphans(directory)
+        if not create:
+            raise missing_store(directory) from None
+        manifest = _create(directory, options)
+    if options.shards not in (None, manifest.shards):
+        raise ConfigError(
+            f"{directory} has {manifest.shards} shards, not {options.shards}: leave shards= out, or move its "
+            f"tasks with `distqueue move sharded-json://{directory} "
+            f"sharded-json://{directory}.new?shards={options.shards}`"
+        )
+    return manifest
+
+
+def refuse_orphans(directory: str) -> None:
+    """Refuse a directory with shards that hold something, but without a manifest.
+
+    Raises:
+        StoreDamaged: it is one.
+    """
+    if has_commits(directory):
+        raise StoreDamaged(
+            f"{manifest_path(directory)} is missing, but there are shards. Nothing was changed; "
+            "`distqueue fsck --repair` writes it anew"
+        )
+
+
+def has_commits(directory: str) -> bool:
+    """Whether a shard holds more than a killed process left that did not come to make a store."""
+    for entry in os.scandir(directory):
+        if entry.name.startswith("shard-") and entry.name.endswith(".json") and entry.is_file():
+            with open(entry.path, "rb") as file:
+                if b'"seq":' in file.read(8192):
+                    return True
+    return False
+
+
+def _check_directory(directory: str, create: bool) -> None:
+    parent = os.path.dirname(directory)
+    if not os.path.isdir(parent):
+        raise StoreMissing(f"there is no directory {parent}; create it first")
+    if not os.path.lexists(directory):
+        if not create:
+            raise missing_store(directory)
+        refuse_network(directory)
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+            sync_directory(directory)
+    if not os.path.isdir(directory):
+        raise StoreError(f"{directory} is not a directory; a sharded store is one")
+    refuse_network(manifest_path(directory))
+
+
+def _create(directory: str, options: ShardedOptions) -> Manifest:
+    """Make the store, unless another process does."""
+    _refuse_others(directory)
+    lock = StoreLock(f"{manifest_path(directory)}.lock", options.lock_timeout)
+    try:
+        with lock:
+            with suppress(StoreMissing):
+                return read_manifest(directory)
+            refuse_orphans(directory)
+            manifest = Manifest(store=str(uuid.uuid4()), shards=options.shards or SHARDS)
+            for number in range(manifest.shards):
+                write_first(shard_path(directory, number), manifest.store)
+            write_manifest(directory, manifest)
+            return manifest
+    finally:
+        lock.close()
+
+
+def _refuse_others(directory: str) -> None:
+    for name in os.listdir(directory):
+        if not name.startswith((".", *_OURS)) and name not in _NOT_COUNTED:
+            raise StoreError(
+                f"{directory} is no sharded store, and {name!r:.80} is in it; use a directory of its own"
+            )

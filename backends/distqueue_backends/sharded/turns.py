@@ -1,0 +1,48 @@
+"""Which shard a claim looks into: the known head of highest priority first, and everyone's turn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from distqueue_backends.sharded.shard import Shard
+from distqueue_backends.sharded.shards import Shards
+
+UNKNOWN = 0
+"""The priority by which a shard goes that has news: most tasks have this one."""
+
+
+class Turns:
+    """The order in which a process goes round the shards. Each process begins at another one."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._start = os.getpid()
+
+    def choose(
+        self, queue: str, tried: Collection[int], refresh: Callable[[Shard], None]
+    ) -> Shard | None:
+        """Return the next shard to claim from, ``None`` if there is nothing to be had in any.
+
+        One that knows of nothing claimable, has no news and nothing that is due is passed over
+        without taking its lock.
+        """
+        self._start += 1
+        best: Shard | None = None
+        highest = -1
+        behind: Shard | None = None
+        for step in range(self._shards.count):
+            shard = self._shards.get((self._start + step) % self._shards.count)
+            if shard is None or shard.number in tried:
+                continue
+            priority = shard.first_priority(queue)
+            if priority is None and (shard.outbox or shard.is_due(queue) or shard.has_news()):
+                priority = UNKNOWN
+                behind = behind or shard
+            if priority is not None and priority > highest:
+                best, highest = shard, priority
+        if behind is None or highest <= UNKNOWN:
+            return best
+        refresh(behind)  # what is new there may be of higher priority, and is not to be passed over for ever
+        priority = behind.first_priority(queue)
+        return behind if priority is not None and priority > highest else best

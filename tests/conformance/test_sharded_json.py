@@ -1,0 +1,5 @@
+from distqueue.conformance import BackendConformance
+
+
+class TestShardedJson(BackendConformance):
+    url = "sharded-json:///{tmp}/queue.d"
