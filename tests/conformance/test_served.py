@@ -18,6 +18,14 @@ class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
     url = "memory://{name}"
 
 
+class TestShardedJsonThroughAPipe(ThroughAPipe, BackendConformance):
+    url = "sharded-json:///{tmp}/queue.d"
+
+
+class TestShardedJsonThroughASocket(ThroughASocket, BackendConformance):
+    url = "sharded-json:///{tmp}/queue.d"
+
+
 class TestSqliteThroughAPipe(ThroughAPipe, BackendConformance):
     url = "sqlite:///{tmp}/queue.db"
 

@@ -1,8 +1,7 @@
 """One call: its commands divided among the shards, the answers by position.
 
-What is about one task goes to the shard of that, a claim to the one whose turn it is: each shard gets all
-of its commands at once, in their order, as one commit. What concerns every shard waits for what is before
-it, and is waited for. The sync of all of them comes last.
+Neighbouring commands about one task each are one commit a shard. A claim, and what concerns every shard,
+waits for what is before it, and is waited for: so the order is that of the call. The syncs come last.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import cast
 
-from distqueue.commands import READS, Ack, Claim, Command, Remembered
+from distqueue.commands import READS, Ack, Cancel, Claim, Command, Find, Put, Redrive, Remembered
 from distqueue.errors import (
     OutcomeUnknown,
     Refused,
@@ -23,9 +23,10 @@ from distqueue.errors import (
     StoreServed,
     UnsupportedFormat,
 )
+from distqueue.limits import check_command
 from distqueue.results import Outcome
 from distqueue_backends.bell import Bell
-from distqueue_backends.sharded.claims import Claims
+from distqueue_backends.sharded.claims import Claims, OpenClaim
 from distqueue_backends.sharded.forwarding import Forwarding
 from distqueue_backends.sharded.locating import locate
 from distqueue_backends.sharded.merging import is_about_all, merge, page_of_memory, share
@@ -57,51 +58,69 @@ class Call:
             self._sync()
         return [outcome for outcome in self._outcomes if outcome is not None]
 
-    # --- Three ways in which commands go ----------------------------------------------------------
+    # --- Four ways in which commands go ----------------------------------------------------------
 
     def _way(self, position: int) -> Callable[[Call, list[int]], None]:
         command = self._commands[position]
         if type(command) is Ack:
             return Call._send_on if command.then and self._forwarding.concerns(command) else Call._divide
-        return Call._ask_all if is_about_all(command) else Call._divide
+        if is_about_all(command):
+            return Call._ask_all
+        return Call._claim if type(command) is Claim else Call._divide
 
     def _divide(self, positions: list[int]) -> None:
         """Give each shard what is about its tasks."""
         parts: dict[int, tuple[Shard, list[int]]] = {}
+        new: dict[str, Shard] = {}
         for position in positions:
+            command = self._commands[position]
             try:
-                shard = self._shard_for(position)
+                shard = self._located(command, new)
+                parts.setdefault(shard.number, (shard, []))[1].append(position)
             except Refused as refusal:
                 self._outcomes[position] = refusal.with_traceback(None)
-                continue
-            if shard is not None:
-                parts.setdefault(shard.number, (shard, []))[1].append(position)
         for shard, part in parts.values():
             answers = self._ask(shard, [self._commands[position] for position in part])
             for position, answer in zip(part, answers):
-                is_claim = type(self._commands[position]) is Claim
-                self._outcomes[position] = (
-                    self._claims.take(position, shard, answer) if is_claim else answer
-                )
-        self._claims.finish(self._ask, self._refresh, self._outcomes)
+                self._outcomes[position] = answer
 
-    def _shard_for(self, position: int) -> Shard | None:
-        command = self._commands[position]
-        if type(command) is Claim:
-            return self._claims.begin(position, command, self._refresh)
-        return locate(self._shards, command, self._refresh)
+    def _located(self, command: Command, new: dict[str, Shard]) -> Shard:
+        """Return the shard of a command; ``new`` are those of the grouped tasks that stand before it."""
+        if isinstance(command, Find | Cancel | Redrive) and str(command.task_id) in new:
+            return new[str(command.task_id)]
+        shard = locate(self._shards, command, self._refresh)
+        if isinstance(command, Put) and command.options.group is not None:
+            new[str(command.task_id)] = shard
+        return shard
+
+    def _claim(self, positions: list[int]) -> None:
+        """Let claims go from shard to shard until each has what it asks for, or there is no more."""
+        claims: dict[int, OpenClaim] = {}
+        for position in positions:
+            try:
+                claims[position] = self._claims.open(cast(Claim, self._commands[position]))
+            except Refused as refusal:
+                self._outcomes[position] = refusal.with_traceback(None)
+        self._claims.carry_out(claims, self._outcomes, self._ask, self._refresh)
 
     def _ask_all(self, positions: list[int]) -> None:
         """Give every shard what is about all tasks."""
         for position in positions:
             command = self._commands[position]
-            if type(command) is Remembered:
-                self._outcomes[position] = page_of_memory(command, self._shards, self._ask)
-                continue
-            answers = [
-                (shard.number, self._ask(shard, [share(command, shard.number)])[0]) for shard in self._shards
-            ]
-            self._outcomes[position] = self._merged(command, answers)
+            try:
+                check_command(command)
+                self._outcomes[position] = self._everywhere(command)
+            except Refused as refusal:
+                self._outcomes[position] = refusal.with_traceback(None)
+
+    def _everywhere(self, command: Command) -> Outcome:
+        if type(command) is Remembered:
+            return page_of_memory(command, self._shards, self._ask)
+        answers = [
+            (shard.number, self._ask(shard, [share(command, shard.number)])[0]) for shard in self._shards
+        ]
+        sound = [each for each in answers if self._shards.get(each[0]) is not None]
+        return self._merged(command, sound or answers)
 
     def _merged(self, command: Command, answers: Sequence[tuple[int, Outcome]]) -> Outcome:
         refusals = [answer for _, answer in answers if isinstance(answer, Refused)]
@@ -131,8 +150,7 @@ class Call:
     def _ack_and_pack(self, positions: list[int]) -> list[Shard]:
         sources: dict[int, Shard] = {}
         for position in positions:
-            ack = self._commands[position]
-            assert isinstance(ack, Ack)
+            ack = cast(Ack, self._commands[position])
             try:
                 shard = locate(self._shards, ack, self._refresh)
                 known = self._forwarding.expect(ack, shard, self._ask)

@@ -53,60 +53,55 @@ class OpenClaim:
             self._refusal = answer
         return 0
 
-    def outcome(self, shards: Shards, *, is_over: bool) -> Outcome | None:
-        """Return the answer, ``None`` if it got nothing but may get something yet."""
-        if self.leases:
-            return Claimed(leases=self.leases)
-        if self._refusal is not None or not is_over:
-            return self._refusal
+    def outcome(self) -> Outcome | None:
+        """Return the answer, ``None`` if it got nothing so far."""
+        return Claimed(leases=self.leases) if self.leases else self._refusal
+
+    def empty(self, shards: Shards) -> Claimed:
+        """Return the answer that there is nothing."""
         wake_at = min((at for each in shards if (at := each.wake_at(self.queue)) is not None), default=None)
         return Claimed(leases=[], seen=Seen(self._rings, wake_at))
 
 
 class Claims:
-    """All claims of one call, by the position of their command."""
+    """The claims of one call."""
 
     def __init__(self, shards: Shards, turns: Turns, bell: Bell) -> None:
         self._shards = shards
         self._turns = turns
         self._bell = bell
-        self._open: dict[int, OpenClaim] = {}
         self.handed_out = 0
+        """How many bytes of payload they got so far."""
 
-    def begin(self, position: int, claim: Claim, refresh: Refresh) -> Shard | None:
-        """Begin a claim; return the shard to ask first, ``None`` if there is nothing to be had.
+    def open(self, claim: Claim) -> OpenClaim:
+        """Begin a claim.
 
         Raises:
-            Refused: it is not a right claim.
+            Refused: it is not a right command.
         """
         check_queue_name(claim.queue)
         check_command(claim)
-        self._open[position] = OpenClaim(claim, self._bell)
-        return self._turns.choose(claim.queue, (), refresh)
+        return OpenClaim(claim, self._bell)
 
-    def take(self, position: int, shard: Shard, answer: Outcome) -> Outcome | None:
-        """Take in an answer; return what is known of the outcome."""
-        claim = self._open[position]
-        self.handed_out += claim.take(shard, answer)
-        return claim.outcome(self._shards, is_over=False)
-
-    def finish(self, ask: Ask, refresh: Refresh, outcomes: list[Outcome | None]) -> None:
-        """Ask further shards for what is missing, and write down the outcomes."""
-        while plan := self._plan(refresh):
+    def carry_out(
+        self, claims: dict[int, OpenClaim], outcomes: list[Outcome | None], ask: Ask, refresh: Refresh
+    ) -> None:
+        """Let neighbouring claims take what they can get, and write down their outcomes by position."""
+        while plan := self._plan(claims, refresh):
             for shard, positions in plan.values():
-                answers = ask(shard, [self._open[position].command() for position in positions])
+                answers = ask(shard, [claims[position].command() for position in positions])
                 for position, answer in zip(positions, answers):
-                    outcomes[position] = self.take(position, shard, answer)
-        for position, claim in self._open.items():
-            outcomes[position] = claim.outcome(self._shards, is_over=True)
-        self._open.clear()
+                    self.handed_out += claims[position].take(shard, answer)
+                    outcomes[position] = claims[position].outcome()
+        for position, claim in claims.items():
+            outcomes[position] = claim.outcome() or claim.empty(self._shards)
 
-    def _plan(self, refresh: Refresh) -> dict[int, tuple[Shard, list[int]]]:
+    def _plan(self, claims: dict[int, OpenClaim], refresh: Refresh) -> dict[int, tuple[Shard, list[int]]]:
         """Return which claims go to which shard next."""
         plan: dict[int, tuple[Shard, list[int]]] = {}
         if self.handed_out >= MAX_BATCH_BYTES:
             return plan
-        for position, claim in self._open.items():
+        for position, claim in claims.items():
             if not claim.missing:
                 continue
             if (shard := self._turns.choose(claim.queue, claim.tried, refresh)) is not None:

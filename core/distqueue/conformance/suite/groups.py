@@ -170,7 +170,7 @@ class Groups(Subject):
         self.put_all("g1 g2 g3", group="g")
         self.put(task_id="free")
         assert (self.stats().ready, self.stats().waiting) == (4, 2)
-        lease = self.take()
+        lease = self.take("g1")
         assert (self.stats().ready, self.stats().waiting, self.stats().leased) == (3, 2, 1)
         self.ack(lease)
         assert (self.stats().ready, self.stats().waiting) == (3, 1)

@@ -28,12 +28,13 @@ class Pausing(Subject):
         assert self.stats().paused
         self.resume()
         assert not self.stats().paused
-        assert self.take_all() == "a b"
+        assert self.same(self.take_all(), "a b")
 
     @clause("PAUSE-2", "a paused queue takes tasks, settles what is out and answers questions", needs="pause")
     def test_everything_else_goes_on(self) -> None:
         self.put_all("a b c d e")
         a, b, c, d, e = self.claim(5)
+        left = sorted((b.task_id, c.task_id))
         self.pause()
         self.put(task_id="new")
         self.ok(Extend(queue=self.queue, receipt=e.receipt), Settled)
@@ -49,7 +50,7 @@ class Pausing(Subject):
         assert (stats.ready, stats.leased, stats.dead) == (3, 1, 1)
         assert isinstance(self.cancel("new"), Removed)
         self.resume()
-        assert sorted(self.take_all().split()) == ["b", "c"]
+        assert sorted(self.take_all().split()) == left
 
     @clause("PAUSE-3", "pausing or resuming twice is the same as once", needs="pause")
     def test_pausing_twice_is_the_same_as_once(self) -> None:

@@ -44,7 +44,7 @@ class Reading(Subject):
         self.put_all(" ".join(names))
         self.claim(4)
         tasks = self.browse(limit=limit)
-        assert ids(tasks).split() == names
+        assert self.same(ids(tasks), " ".join(names))
         assert [task.number for task in tasks] == sorted(task.number for task in tasks)
 
     @clause(
@@ -74,8 +74,8 @@ class Reading(Subject):
     @clause("BROWSE-4", "browse can be limited to some states", needs="browse")
     def test_browse_by_state(self) -> None:
         self.fill_for_reading()
-        assert ids(self.browse(TaskState.READY)) == "r1 r2"
-        assert ids(self.browse(TaskState.DEAD, TaskState.LEASED)) == "dead leased"
+        assert self.same(ids(self.browse(TaskState.READY)), "r1 r2")
+        assert self.same(ids(self.browse(TaskState.DEAD, TaskState.LEASED)), "dead leased")
         assert self.browse(TaskState.SCHEDULED) == []
         assert self.browse(queue="nowhere") == []
 
@@ -101,13 +101,18 @@ class Reading(Subject):
     )
     def test_pages_of_a_queue_in_use(self) -> None:
         self.put_all("a b c d e f")
+        names = ids(self.browse()).split()
+        assert self.same(" ".join(names), "a b c d e f")
         page = self.ok(Browse(queue=self.queue, limit=3), Browsed)
-        assert ids(page.tasks) == "a b c"
-        for name in ("a", "c", "d"):
+        assert ids(page.tasks).split() == names[:3]
+        for name in (names[0], *names[2:4]):
             self.cancel(name)
         self.put(task_id="g")
         page = self.ok(Browse(queue=self.queue, limit=10, after=page.next), Browsed)
-        assert ids(page.tasks) == "e f g"
+        rest = ids(page.tasks).split()
+        if self.lacks("ordering"):  # where a new task stands in the listing is not said
+            rest = [*[name for name in rest if name != "g"], "g"]
+        assert rest == [*names[4:], "g"]
 
     @clause("STATS-1", "the statistics count the tasks of a queue by state")
     def test_tasks_are_counted_by_state(self) -> None:

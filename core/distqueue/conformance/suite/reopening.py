@@ -68,8 +68,10 @@ class Reopening(Subject):
         needs="durability",
     )
     def test_a_lease_goes_on(self) -> None:
-        self.put_all("a b")
-        first, second = self.claim(2)
+        self.put(task_id="a")
+        first = self.take("a")
+        self.put(task_id="b")
+        second = self.take("b")
         self.reopen()
         assert self.claim() == []
         self.ok(Extend(queue=self.queue, receipt=first.receipt, lease=LONG), Settled)
