@@ -20,6 +20,12 @@ from distqueue.urls import parse_url
 
 from .conftest import runs, wait_until
 
+@pytest.fixture(params=["json:///{}/Queue.json", "sharded-json:///{}/queue.d"], ids=["json", "sharded-json"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet."""
+    return str(request.param).format(tmp_path)
+
+
 type Serve = Callable[..., Supervisor]
 type ServeAlone = Callable[[], subprocess.Popen[str]]
 

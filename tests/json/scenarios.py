@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from unittest.mock import patch
 
+from distqueue.backend import OpenStore
 from distqueue.commands import Ack, Browse, Claim, Command, Purge, Put, Retry
 from distqueue.errors import DistqueueError
 from distqueue.payload import encode
@@ -24,9 +25,10 @@ from distqueue_backends.json import compaction
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.format import this_version
 from distqueue_backends.json.options import JsonOptions
+from distqueue_backends.sharded.backend import ShardedBackend
 
 NOW: Final = 1_750_000_000.25
-type Steps = list[Callable[[JsonBackend], list[Outcome]]]
+type Steps = list[Callable[[Any], list[Outcome]]]
 
 
 class StillClock:
@@ -39,7 +41,7 @@ class StillClock:
         return NOW
 
 
-def _put(*task_ids: str, size: int = 10) -> list[Command]:
+def _put(*task_ids: str, size: int = 10) -> list[Put]:
     return [Put(queue="q", task_id=task_id, data=encode(task_id * size)) for task_id in task_ids]
 
 
@@ -47,7 +49,7 @@ def _claim(token: str, count: int) -> list[Command]:
     return [Claim(queue="q", token=token, count=count, lease=1e6)]
 
 
-def _apply(*commands: Command) -> Callable[[JsonBackend], list[Outcome]]:
+def _apply(*commands: Command) -> Callable[[OpenStore], list[Outcome]]:
     return lambda backend: backend.apply(commands)
 
 
@@ -76,18 +78,23 @@ SESSION: Final[Steps] = [
     _apply(Purge(queue="q")),
 ]
 COMPACTION: Final[Steps] = [_apply(*_put("before")), _compact, _apply(*_put("after"))]
+FOLLOW_UPS: Final[Steps] = [_apply(Ack(queue="q", receipt="1.t.first", then=tuple(_put(*"abcd"))))]
+"""Into a sharded store, in which the first task is leased; the others belong to other shards."""
 TWICE: Final[Steps] = [*COMPACTION, _compact, _reopened]
 SCENARIOS: Final[dict[str, Steps]] = {
     "session": SESSION,
     "compaction": COMPACTION,
     "twice": TWICE,
+    "follow-ups": FOLLOW_UPS,
     "open": [],
     "put": [_apply(*_put("last"))],
 }
 
 
-def open_store(path: str) -> JsonBackend:
-    """Open a store whose time stands still."""
+def open_store(path: str) -> OpenStore:
+    """Open a store; one in a single file has a time that stands still."""
+    if os.path.isdir(path):
+        return ShardedBackend(path)
     backend = JsonBackend(path)
     backend.clock = StillClock()
     return backend
