@@ -20,10 +20,17 @@ from distqueue.urls import parse_url
 
 from .conftest import runs, wait_until
 
+
 @pytest.fixture(params=["json:///{}/Queue.json", "sharded-json:///{}/queue.d"], ids=["json", "sharded-json"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a store that is not there yet."""
     return str(request.param).format(tmp_path)
+
+
+def lock_file(url: str) -> Path:
+    """Where the lock of a store is that says where it is served."""
+    path = Path(parse_url(url).path)
+    return path / "manifest.json.lock" if parse_url(url).scheme == "sharded-json" else Path(f"{path}.lock")
 
 
 type Serve = Callable[..., Supervisor]
@@ -127,15 +134,15 @@ def test_a_killed_broker_process_that_nobody_starts_again_is_passed_by_after_the
 
 
 def test_what_a_dead_broker_process_left_in_the_lock_file_is_not_believed(
-    url: str, serve_alone: ServeAlone, tmp_path: Path
+    url: str, serve_alone: ServeAlone
 ) -> None:
     process = serve_alone()
-    assert b"served at" in (tmp_path / "Queue.json.lock").read_bytes()
+    assert b"served at" in lock_file(url).read_bytes()
     process.kill()
     process.wait()
     with Queue(url) as queue:
         queue.put("direct")
-    assert (tmp_path / "Queue.json.lock").read_bytes() == b""
+    assert lock_file(url).read_bytes() == b""
 
 
 def test_an_open_client_does_not_believe_it_either(url: str, serve_alone: ServeAlone, tmp_path: Path) -> None:
@@ -184,14 +191,14 @@ def test_the_socket_has_a_url_of_its_own(url: str, serve: Serve, tmp_path: Path)
         queue.put("x")
 
 
-def test_a_clean_end_leaves_nothing_behind(url: str, serve: Serve, tmp_path: Path) -> None:
+def test_a_clean_end_leaves_nothing_behind(url: str, serve: Serve) -> None:
     supervisor = serve()
-    folder = tmp_path / "Queue.json.broker"
+    folder = Path(f"{parse_url(url).path}.broker")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "socket").stat().st_mode & 0o777 == 0o600
     supervisor.stop()
     assert not folder.exists()
-    assert (tmp_path / "Queue.json.lock").read_bytes() == b""
+    assert lock_file(url).read_bytes() == b""
 
 
 def test_a_path_that_is_too_long_for_a_socket_gets_a_temporary_one(tmp_path: Path) -> None:

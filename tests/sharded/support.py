@@ -20,7 +20,9 @@ from distqueue_backends.sharded.routing import shard_of
 
 QUEUE: Final = "q"
 COUNT: Final = 8
-IDS: Final = [next(f"s{n}-{i}" for i in range(1000) if shard_of(f"s{n}-{i}", COUNT) == n) for n in range(COUNT)]
+IDS: Final = [
+    next(f"s{n}-{i}" for i in range(1000) if shard_of(f"s{n}-{i}", COUNT) == n) for n in range(COUNT)
+]
 """A task id for each shard of a store with eight."""
 
 
@@ -29,9 +31,9 @@ def put(task_id: str, data: object = None, *, queue: str = QUEUE, **options: Any
     return Put.make(queue, task_id, encode(data), **options)
 
 
-def claim(count: int = 1, *, token: str = "t", lease: float = 3600.0, again: bool = False) -> Claim:
+def claim(count: int = 1, *, queue: str = QUEUE, token: str = "t", again: bool = False) -> Claim:
     """Return the command that claims tasks."""
-    return Claim(queue=QUEUE, token=token, count=count, lease=lease, again=again)
+    return Claim(queue=queue, token=token, count=count, lease=3600.0, again=again)
 
 
 def ack(lease: Lease, *then: Put) -> Ack:

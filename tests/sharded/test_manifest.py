@@ -61,7 +61,10 @@ def test_another_count_is_refused_with_the_command_that_changes_it(directory: Pa
 
 @pytest.mark.parametrize("count", ["0", "65", "-1", "many"])
 def test_a_count_that_no_store_can_have_is_refused(directory: Path, count: str) -> None:
-    with pytest.raises(ConfigError, match="shards"), Queue(f"sharded-json:///{directory}?shards={count}") as q:
+    with (
+        pytest.raises(ConfigError, match="shards"),
+        Queue(f"sharded-json:///{directory}?shards={count}") as q,
+    ):
         q.stats()
     assert not directory.exists()
 
@@ -110,7 +113,10 @@ def test_a_manifest_that_is_gone_is_not_made_anew_over_tasks(directory: Path) ->
         stored(backend, put("a"))
     manifest(directory).unlink()
     for create in (True, False):
-        with pytest.raises(StoreDamaged, match="is missing, but there are shards"), opened(directory, create=create):
+        with (
+            pytest.raises(StoreDamaged, match="is missing, but there are shards"),
+            opened(directory, create=create),
+        ):
             pass
     assert fsck(directory, repair=True).is_sound
     with opened(directory) as backend:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-import weakref
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -33,6 +32,7 @@ from distqueue_backends.filesystem import (
     remove_leftovers,
     sync_directory,
 )
+from distqueue_backends.forking import close_after_fork
 from distqueue_backends.json import compaction, fsck
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import Damaged, Unfit
@@ -105,7 +105,7 @@ class JsonBackend(FileBackend[QueueTable]):
             if isinstance(error, OSError):
                 raise StoreError(f"{self.path} cannot be opened: {error}") from error
             raise
-        _OPEN.add(self)
+        close_after_fork(self)
 
     # --- A call -----------------------------------------------------------------------------------
 
@@ -376,18 +376,6 @@ class JsonBackend(FileBackend[QueueTable]):
         if not create and not os.path.lexists(self.path):
             raise StoreMissing(f"no store at {self.path}")
         refuse_network(self.path)
-
-
-_OPEN: Final[weakref.WeakSet[JsonBackend]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for backend in list(_OPEN):
-        backend.leave_to_parent()
-        backend.close_in_child()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _full(path: str) -> StoreFull:

@@ -7,10 +7,9 @@ All shards ring one bell, so that who waits listens to one file.
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Sequence
 from threading import Event
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
@@ -23,6 +22,7 @@ from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import wait_for_ring
+from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded import fsck
 from distqueue_backends.sharded.call import Call
@@ -71,7 +71,7 @@ class ShardedBackend(OpenStore):
         self._turns = Turns(self._shards)
         self._forwarding = Forwarding(self._shards, self._lock)
         self._forwarding.forward_leftovers()
-        _OPEN.add(self)
+        close_after_fork(self)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,19 +101,11 @@ class ShardedBackend(OpenStore):
         self._lock.let_go()
         self._lock.close()
 
-    def leave_to_child(self) -> None:
-        """In a process that a fork has made: it is no longer open; the lock stays with the parent."""
+    def leave_to_parent(self) -> None:
+        """Close what a fork copied; the shards do so themselves."""
         self._lock.close()
+
+    def close_in_child(self) -> None:
+        """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""
         self._closing = Event()
         self._closing.set()
-
-
-_OPEN: Final[weakref.WeakSet[ShardedBackend]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for backend in list(_OPEN):
-        backend.leave_to_child()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -197,10 +197,11 @@ class Call:
         except StoreFailed as failure:
             if not self._is_begun:
                 raise
-            raise OutcomeUnknown(f"{failure}; commands for other shards of this call may be stored") from failure
+            raise OutcomeUnknown(
+                f"{failure}; commands for other shards of this call may be stored"
+            ) from failure
 
     def _sync(self) -> None:
         for shard in self._written.values():
             shard.sync()
         self._written.clear()
-

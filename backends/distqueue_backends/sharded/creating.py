@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
+from typing import Final
 
 from distqueue.errors import ConfigError, StoreDamaged, StoreError, StoreMissing
-from distqueue_backends.filesystem import refuse_network, sync_directory
+from distqueue_backends.filesystem import open_regular, refuse_network, sync_directory
 from distqueue_backends.json.compaction import write_first
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded.manifest import (
@@ -16,12 +17,13 @@ from distqueue_backends.sharded.manifest import (
     missing_store,
     read_manifest,
     shard_path,
+    shards_in,
     write_manifest,
 )
 from distqueue_backends.sharded.options import SHARDS, ShardedOptions
 
-_OURS = ("manifest.json", "shard-")
-_NOT_COUNTED = ("lost+found",)
+_EXPECTED: Final = ("manifest.json", "shard-", "bell", "lost+found", ".")
+"""What the names in a directory that may become a store begin with."""
 
 
 def find_manifest(directory: str, options: ShardedOptions, *, create: bool) -> Manifest:
@@ -36,7 +38,7 @@ def find_manifest(directory: str, options: ShardedOptions, *, create: bool) -> M
     try:
         manifest = read_manifest(directory)
     except StoreMissing:
-        refuse_orphans(directory)
+        _refuse_orphans(directory)
         if not create:
             raise missing_store(directory) from None
         manifest = _create(directory, options)
@@ -49,26 +51,23 @@ def find_manifest(directory: str, options: ShardedOptions, *, create: bool) -> M
     return manifest
 
 
-def refuse_orphans(directory: str) -> None:
-    """Refuse a directory with shards that hold something, but without a manifest.
-
-    Raises:
-        StoreDamaged: it is one.
-    """
-    if has_commits(directory):
+def _refuse_orphans(directory: str) -> None:
+    if _has_commits(directory):
         raise StoreDamaged(
             f"{manifest_path(directory)} is missing, but there are shards. Nothing was changed; "
             "`distqueue fsck --repair` writes it anew"
         )
 
 
-def has_commits(directory: str) -> bool:
-    """Whether a shard holds more than a killed process left that did not come to make a store."""
-    for entry in os.scandir(directory):
-        if entry.name.startswith("shard-") and entry.name.endswith(".json") and entry.is_file():
-            with open(entry.path, "rb") as file:
-                if b'"seq":' in file.read(8192):
-                    return True
+def _has_commits(directory: str) -> bool:
+    """Whether a shard holds more than what a process leaves that is killed while it makes a store."""
+    for number in shards_in(directory):
+        fd = open_regular(shard_path(directory, number))
+        try:
+            if b'"seq":' in os.pread(fd, 8192, 0):
+                return True
+        finally:
+            os.close(fd)
     return False
 
 
@@ -96,7 +95,7 @@ def _create(directory: str, options: ShardedOptions) -> Manifest:
         with lock:
             with suppress(StoreMissing):
                 return read_manifest(directory)
-            refuse_orphans(directory)
+            _refuse_orphans(directory)
             manifest = Manifest(store=str(uuid.uuid4()), shards=options.shards or SHARDS)
             for number in range(manifest.shards):
                 write_first(shard_path(directory, number), manifest.store)
@@ -108,7 +107,7 @@ def _create(directory: str, options: ShardedOptions) -> Manifest:
 
 def _refuse_others(directory: str) -> None:
     for name in os.listdir(directory):
-        if not name.startswith((".", *_OURS)) and name not in _NOT_COUNTED:
+        if not name.startswith(_EXPECTED):
             raise StoreError(
                 f"{directory} is no sharded store, and {name!r:.80} is in it; use a directory of its own"
             )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from distqueue.commands import Ack, LoadTask, Put, Stats
-from distqueue.errors import DistqueueError, OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
+from distqueue.errors import OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
 from distqueue.ids import new_task_id, parse_receipt
 from distqueue.limits import check_types
 from distqueue.results import Loaded, Outcome, Settled, Stored

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import uuid
-from typing import Final
 
 from distqueue.backend import Fsck
 from distqueue.errors import StoreBusy, StoreDamaged, StoreError, StoreMissing
@@ -19,18 +17,17 @@ from distqueue_backends.sharded.manifest import (
     missing_store,
     read_manifest,
     shard_path,
+    shards_in,
     write_manifest,
 )
 from distqueue_backends.sharded.options import ShardedOptions
-
-_SHARD: Final = re.compile(r"shard-([0-9]{2})\.json", re.ASCII)
 
 
 def examine(directory: str, options: ShardedOptions, *, repair: bool) -> Fsck:
     """Tell what is wrong with a store, and mend it if ``repair`` is true."""
     if not os.path.isdir(directory):
         raise missing_store(directory)
-    found = _shards_in(directory)
+    found = shards_in(directory)
     if not found and not os.path.lexists(manifest_path(directory)):
         raise missing_store(directory)
     lock = StoreLock(f"{manifest_path(directory)}.lock", options.lock_timeout)
@@ -48,17 +45,18 @@ def _examine(directory: str, options: ShardedOptions, found: list[int], repair: 
     except (StoreDamaged, StoreMissing) as error:
         manifest = Manifest(store=str(uuid.uuid4()), shards=options.shards or max(found, default=0) + 1)
         reports.append(_of_manifest(directory, manifest, error, repair))
-    for number in range(manifest.shards):
-        reports.append(_of_shard(directory, number, manifest, options, repair))
-    for number in found:
-        if number >= manifest.shards:
-            what = f"shard-{number:02}.json is there, but the manifest has {manifest.shards} shards only"
-            reports.append(Fsck(is_sound=False, findings=[what]))
+    reports += [_of_shard(directory, number, manifest, options, repair) for number in range(manifest.shards)]
+    reports += [_too_many(number, manifest) for number in found if number >= manifest.shards]
     return Fsck(
         is_sound=all(report.is_sound for report in reports),
         findings=[finding for report in reports for finding in report.findings],
         kept_aside=", ".join(report.kept_aside for report in reports if report.kept_aside) or None,
     )
+
+
+def _too_many(number: int, manifest: Manifest) -> Fsck:
+    finding = f"shard-{number:02}.json is there, but the manifest has {manifest.shards} shards only"
+    return Fsck(is_sound=False, findings=[finding])
 
 
 def _of_manifest(directory: str, new: Manifest, error: StoreError, repair: bool) -> Fsck:
@@ -77,9 +75,7 @@ def _of_manifest(directory: str, new: Manifest, error: StoreError, repair: bool)
     return Fsck(is_sound=repair, findings=[finding], kept_aside=aside)
 
 
-def _of_shard(
-    directory: str, number: int, manifest: Manifest, options: ShardedOptions, repair: bool
-) -> Fsck:
+def _of_shard(directory: str, number: int, manifest: Manifest, options: ShardedOptions, repair: bool) -> Fsck:
     path = shard_path(directory, number)
     name = os.path.basename(path)
     lock = StoreLock(f"{path}.lock", options.lock_timeout)
@@ -101,7 +97,3 @@ def _of_shard(
         findings=[f"{name}: {finding}" for finding in report.findings],
         kept_aside=report.kept_aside,
     )
-
-
-def _shards_in(directory: str) -> list[int]:
-    return sorted(int(match[1]) for name in os.listdir(directory) if (match := _SHARD.fullmatch(name)))

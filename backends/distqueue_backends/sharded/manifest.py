@@ -1,11 +1,12 @@
 """``manifest.json``: what a directory says of itself, written once.
 
-    {"format":"distqueue-sharded-json","version":1,"store":"5f0c…","shards":8}
+{"format":"distqueue-sharded-json","version":1,"store":"5f0c…","shards":8}
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -19,6 +20,7 @@ VERSION: Final = 1
 """The version of the format that is written; a store of a higher one is refused."""
 MOST_SHARDS: Final = 64
 _NAME: Final = "manifest.json"
+_SHARD: Final = re.compile(r"shard-([0-9]{2})\.json", re.ASCII)
 _REPAIR: Final = "`distqueue fsck --repair` writes it anew"
 
 
@@ -39,6 +41,11 @@ def manifest_path(directory: str) -> str:
 def shard_path(directory: str, number: int) -> str:
     """Return where a shard of a store is."""
     return os.path.join(directory, f"shard-{number:02}.json")
+
+
+def shards_in(directory: str) -> list[int]:
+    """Return the numbers of the shards whose files are in a directory."""
+    return sorted(int(match[1]) for name in os.listdir(directory) if (match := _SHARD.fullmatch(name)))
 
 
 def read_manifest(directory: str) -> Manifest:

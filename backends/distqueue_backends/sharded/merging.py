@@ -79,7 +79,9 @@ def page_of_memory(command: Remembered, shards: Shards, ask: Ask) -> Outcome:
 def _browsed(command: Browse, answers: Answers, shards: Shards) -> Outcome:
     pages = [(number, answer) for number, answer in answers if isinstance(answer, Browsed)]
     if command.order == "line":
-        lines = [[(-task.priority, task.place or 0, number, task) for task in page.tasks] for number, page in pages]
+        lines = [
+            [(-task.priority, task.place or 0, number, task) for task in page.tasks] for number, page in pages
+        ]
         first = sorted((item for line in lines for item in line), key=lambda item: item[:3])
         return Browsed(tasks=[task for *_, task in first[: command.limit]])
     tasks = sorted(

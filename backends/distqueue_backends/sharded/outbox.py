@@ -37,9 +37,7 @@ class Parcel(msgspec.Struct, frozen=True):
 def pack(put: Put) -> Put:
     """Return the put that stores a follow-up task in the outbox."""
     parcel = Parcel(replace(put, data=b""), msgspec.Raw(bytes(put.data)))
-    return Put(
-        queue=OUTBOX, task_id=f"{put.queue}:{put.task_id}", data=Payload(msgspec.json.encode(parcel))
-    )
+    return Put(queue=OUTBOX, task_id=f"{put.queue}:{put.task_id}", data=Payload(msgspec.json.encode(parcel)))
 
 
 def unpack(entry: Entry, data: bytes, now: float) -> Put:

@@ -68,8 +68,8 @@ class Shards:
     def refusal(self, number: int) -> ShardUnavailable:
         """Return the refusal of what belongs into a damaged shard."""
         return ShardUnavailable(
-            f"{shard_path(self.directory, number)} cannot be used, nothing was stored: "
-            f"{self.damage[number]}. The other shards go on; close the store and run `distqueue fsck --repair`"
+            f"{shard_path(self.directory, number)} cannot be used, nothing was stored: {self.damage[number]}."
+            " The other shards go on; close the store and run `distqueue fsck --repair`"
         )
 
     @property

@@ -19,9 +19,7 @@ class Turns:
         self._shards = shards
         self._start = os.getpid()
 
-    def choose(
-        self, queue: str, tried: Collection[int], refresh: Callable[[Shard], None]
-    ) -> Shard | None:
+    def choose(self, queue: str, tried: Collection[int], refresh: Callable[[Shard], None]) -> Shard | None:
         """Return the next shard to claim from, ``None`` if there is nothing to be had in any.
 
         One that knows of nothing claimable, has no news and nothing that is due is passed over

@@ -57,9 +57,7 @@ class Door(Broker):
                 return apply_again(self.apply, commands, gone.began)
         return self.apply(commands)
 
-    def _completed(
-        self, commands: Sequence[Command], outcomes: Sequence[Outcome | None]
-    ) -> list[Outcome]:
+    def _completed(self, commands: Sequence[Command], outcomes: Sequence[Outcome | None]) -> list[Outcome]:
         """Carry out those of the commands that have no outcome yet."""
         rest = [command for command, outcome in zip(commands, outcomes) if outcome is None]
         answers = iter(self.apply(rest))
