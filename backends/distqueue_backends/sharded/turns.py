@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from typing import Final
 
 from distqueue_backends.sharded.shard import Shard
 from distqueue_backends.sharded.shards import Shards
 
-UNKNOWN = 0
+UNKNOWN: Final = 0
 """The priority by which a shard goes that has news: most tasks have this one."""
+STAY: Final = 16
+"""For how many claims a process stays with one shard: what is new in the others is read in one go."""
 
 
 class Turns:
@@ -18,6 +21,7 @@ class Turns:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self._start = os.getpid()
+        self._stayed = 0
 
     def choose(self, queue: str, tried: Collection[int], refresh: Callable[[Shard], None]) -> Shard | None:
         """Return the next shard to claim from, ``None`` if there is nothing to be had in any.
@@ -25,7 +29,9 @@ class Turns:
         One that knows of nothing claimable, has no news and nothing that is due is passed over
         without taking its lock.
         """
-        self._start += 1
+        self._stayed += 1
+        if self._stayed > STAY:
+            self._start, self._stayed = self._start + 1, 0
         best: Shard | None = None
         highest = -1
         behind: Shard | None = None

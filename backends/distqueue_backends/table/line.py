@@ -47,26 +47,26 @@ class Line:
             self._returned = sorted(item for item in self._returned if item[2].state == READY)
             self._left = 0
 
-    def pop(self) -> Entry | None:
-        """Take out the first task, ``None`` if nobody is there."""
+    def first(self) -> Entry | None:
+        """Return the first task, which stays, ``None`` if nobody is there."""
         row, returned = self._row, self._returned
         while row or returned:
-            if returned and (not row or returned[0][:2] < _standing(row[0])):
-                entry = heappop(returned)[2]
-            else:
-                entry = row.popleft()
+            is_back = bool(returned) and (not row or returned[0][:2] < _standing(row[0]))
+            entry = returned[0][2] if is_back else row[0]
             if entry.state == READY:
                 return entry
+            heappop(returned) if is_back else row.popleft()
             self._left -= 1
         return None
 
-    def first(self) -> Entry | None:
-        """Return the first task, which stays, ``None`` if nobody is there."""
-        entry = self.pop()
-        if entry is not None and (not self._row or _standing(entry) < _standing(self._row[0])):
-            self._row.appendleft(entry)
-        elif entry is not None:
-            heappush(self._returned, (*_standing(entry), entry))
+    def pop(self) -> Entry | None:
+        """Take out the first task, ``None`` if nobody is there."""
+        entry = self.first()
+        if entry is not None:
+            if self._row and self._row[0] is entry:
+                self._row.popleft()
+            else:
+                heappop(self._returned)
         return entry
 
     def __iter__(self) -> Iterator[Entry]:
