@@ -21,7 +21,7 @@ from distqueue.limits import check_batch
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
-from distqueue_backends.file_backend import wait_for_ring
+from distqueue_backends.file_backend import longest_wait, wait_for_ring
 from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded import fsck
@@ -86,7 +86,8 @@ class ShardedBackend(OpenStore):
         return outcomes
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        return wait_for_ring(self._bell, self._closing, self._shards.clock, seen, timeout)
+        longest = longest_wait(self._shards.clock, seen, timeout)
+        return wait_for_ring(self._bell, self._closing, seen, longest)
 
     def serve_at(self, address: str) -> bool:
         with self._lock:

@@ -105,6 +105,7 @@ def _print(report: Report, place: StoreURL, queue: str) -> None:
 
 _LOOKS: Final = {
     "json": "jq '.commits[-1]' {}",
+    "sharded-json": "jq -c '.commits[-1]' {}/shard-*.json",
     "sqlite": "sqlite3 -readonly {} 'SELECT * FROM distqueue_queues'",
 }
 """How to look into a store with tools that many have."""
