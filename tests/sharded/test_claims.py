@@ -19,6 +19,7 @@ from distqueue.commands import Redrive, Reject
 from distqueue.results import Claimed, Redriven, Settled, Stored
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded.routing import shard_of
+from distqueue_backends.sharded.turns import STAY
 
 from .support import COUNT, IDS, QUEUE, ack, browsed, claim, claimed, expect, ids, opened, put, shard, stored
 
@@ -49,10 +50,10 @@ def test_a_claim_takes_from_as_many_shards_as_it_needs(directory: Path) -> None:
 
 def test_no_shard_is_starved_while_others_are_filled(directory: Path) -> None:
     with opened(directory) as backend, opened(directory) as other:
-        fillers = [f"filler-{n}" for n in range(100)]
+        fillers = [f"filler-{n}" for n in range(300)]
         stored(backend, *[put(each) for each in fillers if shard_of(each, COUNT) != 5])
         stored(other, put("rare", group=IDS[5]))
-        assert "rare" in [lease.task_id for _ in range(2 * COUNT) for lease in claimed(backend)]
+        assert "rare" in [lease.task_id for _ in range(STAY * COUNT) for lease in claimed(backend)]
 
 
 def test_the_known_head_of_highest_priority_comes_first(directory: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_high_priority_of_another_process_is_not_passed_over_for_ever(director
         stored(backend, *[put(f"low-{n}", priority=1) for n in range(100)])
         claimed(backend)
         stored(other, put("high", priority=9))
-        assert "high" in [lease.task_id for _ in range(COUNT + 1) for lease in claimed(backend)]
+        assert "high" in [lease.task_id for _ in range(STAY * COUNT) for lease in claimed(backend)]
 
 
 def test_an_empty_claim_needs_no_lock(directory: Path) -> None:

@@ -188,6 +188,28 @@ def test_a_kill_leaves_the_ack_with_all_of_them_or_nothing(
 
 
 @pytest.mark.slow
+def test_what_is_refused_after_the_ack_is_a_dead_task(nursery: Nursery, directory: Path) -> None:
+    with opened(directory) as onlooker:
+        leased(onlooker)
+        run = nursery.run("follow-ups", directory, "trace=fdatasync", "inject=fdatasync:signal=KILL:when=4")
+        assert run.was_killed
+        stored(onlooker, put("a", "another's"))
+        assert sorted(ids(claimed(onlooker, 9)) + ids(claimed(onlooker, 9))) == THEN
+        tasks = browsed(onlooker)
+        (dead,) = [task for task in tasks if task.state is TaskState.DEAD]
+        assert bytes(dead.data) == put_by_the_scenario("a")
+        assert dead.error is not None
+        assert "followed an ack" in dead.error
+        assert "task a was published before with another payload" in dead.error
+        assert dead.task_id != "a"
+
+
+def put_by_the_scenario(task_id: str) -> bytes:
+    """The payload of a follow-up task."""
+    return f'"{task_id * 10}"'.encode()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_a_process_that_only_claims_sends_on_what_was_left_behind(
     nursery: Nursery, tmp_path: Path, call: str

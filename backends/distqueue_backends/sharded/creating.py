@@ -7,7 +7,10 @@ import uuid
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from distqueue.errors import ConfigError, StoreDamaged, StoreError, StoreMissing
+from distqueue.urls import StoreURL
 from distqueue_backends.filesystem import open_regular, refuse_network, sync_directory
 from distqueue_backends.json.compaction import write_first
 from distqueue_backends.lock import StoreLock
@@ -43,10 +46,11 @@ def find_manifest(directory: str, options: ShardedOptions, *, create: bool) -> M
             raise missing_store(directory) from None
         manifest = _create(directory, options)
     if options.shards not in (None, manifest.shards):
+        old = StoreURL(scheme="sharded-json", path=directory)
+        new = replace(old, path=f"{directory}.new", query={"shards": str(options.shards)})
         raise ConfigError(
             f"{directory} has {manifest.shards} shards, not {options.shards}: leave shards= out, or move its "
-            f"tasks with `distqueue move sharded-json://{directory} "
-            f"sharded-json://{directory}.new?shards={options.shards}`"
+            f"tasks with `distqueue move {old} {new}`"
         )
     return manifest
 

@@ -11,7 +11,7 @@ from distqueue_backends.sharded.shards import Shards
 
 UNKNOWN: Final = 0
 """The priority by which a shard goes that has news: most tasks have this one."""
-STAY: Final = 16
+STAY: Final = 4
 """For how many claims a process stays with one shard: what is new in the others is read in one go."""
 
 
