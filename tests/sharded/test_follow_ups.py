@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,22 @@ def test_a_kill_leaves_the_ack_with_all_of_them_or_nothing(
             assert sorted(lease.task_id for lease in claimed(backend, 9)) == THEN
     assert seen == ({True} if call == "fdatasync" else {True, False})  # before a sync it is written
     assert left_behind > 2
+
+
+@pytest.mark.slow
+def test_what_somebody_is_sending_on_is_left_to_him_while_he_lives(nursery: Nursery, directory: Path) -> None:
+    with opened(directory) as onlooker:
+        leased(onlooker)
+        run = nursery.run("follow-ups", directory, "trace=fdatasync", "inject=fdatasync:signal=KILL:when=4")
+        assert run.was_killed
+        fd = os.open(directory / "manifest.json.lock", os.O_RDWR)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        local = [each for each in THEN if shard_of(each, COUNT) == shard_of("first", COUNT)]
+        assert ids(claimed(onlooker, 9)) + ids(claimed(onlooker, 9)) == local
+        os.close(fd)
+        rest = ids(claimed(onlooker, 9)) + ids(claimed(onlooker, 9))
+        assert sorted(local + rest) == THEN
+        assert rest
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ class Turns:
             if shard is None or shard.number in tried:
                 continue
             priority = shard.first_priority(queue)
-            if priority is None and (shard.outbox or shard.is_due(queue) or shard.has_news()):
+            if priority is None and (shard.is_due(queue) or shard.has_news()):
                 priority = UNKNOWN
                 behind = behind or shard
             if priority is not None and priority > highest:
