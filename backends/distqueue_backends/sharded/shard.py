@@ -37,10 +37,11 @@ class Shard(JsonBackend):
         table = self.tables.get(queue)
         return None if table is None or table.paused else table.first_priority()
 
-    def is_due(self, queue: str) -> bool:
-        """Whether something happens to a task of a queue by now."""
+    def may_have_more(self, queue: str) -> bool:
+        """Whether there may be more to claim than is known: something is due by now, or there is news."""
         wake_at = self.wake_at(queue)
-        return wake_at is not None and wake_at <= max(self.clock.wall(), self.clock.lease())
+        is_due = wake_at is not None and wake_at <= max(self.clock.wall(), self.clock.lease())
+        return is_due or self.has_news()
 
     def wake_at(self, queue: str) -> float | None:
         """Return when a task of a queue may become claimable by itself."""

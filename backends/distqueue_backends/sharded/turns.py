@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from distqueue_backends.sharded.shard import Shard
@@ -33,20 +33,28 @@ class Turns:
         if self._stayed > STAY:
             self._start, self._stayed = self._start + 1, 0
         best: Shard | None = None
-        highest = -1
-        behind: Shard | None = None
+        highest = UNKNOWN - 1
+        others: list[Shard] = []
         for step in range(self._shards.count):
             shard = self._shards.get((self._start + step) % self._shards.count)
             if shard is None or shard.number in tried:
                 continue
             priority = shard.first_priority(queue)
-            if priority is None and (shard.is_due(queue) or shard.has_news()):
+            if priority is None and highest < UNKNOWN and shard.may_have_more(queue):
                 priority = UNKNOWN
-                behind = behind or shard
-            if priority is not None and priority > highest:
+            if priority is None:
+                others.append(shard)
+            elif priority > highest:
                 best, highest = shard, priority
-        if behind is None or highest <= UNKNOWN:
-            return best
-        refresh(behind)  # what is new there may be of higher priority, and is not to be passed over for ever
-        priority = behind.first_priority(queue)
-        return behind if priority is not None and priority > highest else best
+        return self._better(queue, others, refresh, highest) or best if highest > UNKNOWN else best
+
+    def _better(
+        self, queue: str, others: Sequence[Shard], refresh: Callable[[Shard], None], highest: int
+    ) -> Shard | None:
+        """Look into a shard with news: they may be of higher priority, and are not passed over for ever."""
+        for shard in others:
+            if shard.may_have_more(queue):
+                refresh(shard)
+                priority = shard.first_priority(queue)
+                return shard if priority is not None and priority > highest else None
+        return None
