@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +190,25 @@ def test_a_kill_leaves_the_ack_with_all_of_them_or_nothing(
     assert left_behind > 2
 
 
+@contextmanager
+def left_behind(nursery: Nursery, directory: Path) -> Iterator[ShardedBackend]:
+    """Open a store, in which then a process is killed that has stored an ack and sent nothing on."""
+    for number in range(1, 50):
+        path = directory / f"{number}.d"
+        with opened(path) as onlooker:
+            leased(onlooker)
+            nursery.run("follow-ups", path, "trace=pwrite64", f"inject=pwrite64:signal=KILL:when={number}")
+            is_acked = b'"op":"ack"' in shard(path, shard_of("first", COUNT)).read_bytes()
+            if is_acked and b'"a"' not in shard(path, shard_of("a", COUNT)).read_bytes():
+                yield onlooker
+                return
+    pytest.fail("nothing was ever left behind")
+
+
 @pytest.mark.slow
-def test_what_somebody_is_sending_on_is_left_to_him_while_he_lives(nursery: Nursery, directory: Path) -> None:
-    with opened(directory) as onlooker:
-        leased(onlooker)
-        run = nursery.run("follow-ups", directory, "trace=fdatasync", "inject=fdatasync:signal=KILL:when=4")
-        assert run.was_killed
-        fd = os.open(directory / "manifest.json.lock", os.O_RDWR)
+def test_what_somebody_is_sending_on_is_left_to_him_while_he_lives(nursery: Nursery, tmp_path: Path) -> None:
+    with left_behind(nursery, tmp_path) as onlooker:
+        fd = os.open(f"{onlooker.path}/manifest.json.lock", os.O_RDWR)
         fcntl.flock(fd, fcntl.LOCK_EX)
         local = [each for each in THEN if shard_of(each, COUNT) == shard_of("first", COUNT)]
         assert ids(claimed(onlooker, 9)) + ids(claimed(onlooker, 9)) == local
@@ -206,11 +219,8 @@ def test_what_somebody_is_sending_on_is_left_to_him_while_he_lives(nursery: Nurs
 
 
 @pytest.mark.slow
-def test_what_is_refused_after_the_ack_is_a_dead_task(nursery: Nursery, directory: Path) -> None:
-    with opened(directory) as onlooker:
-        leased(onlooker)
-        run = nursery.run("follow-ups", directory, "trace=fdatasync", "inject=fdatasync:signal=KILL:when=4")
-        assert run.was_killed
+def test_what_is_refused_after_the_ack_is_a_dead_task(nursery: Nursery, tmp_path: Path) -> None:
+    with left_behind(nursery, tmp_path) as onlooker:
         stored(onlooker, put("a", "another's"))
         assert sorted(ids(claimed(onlooker, 9)) + ids(claimed(onlooker, 9))) == THEN
         tasks = browsed(onlooker)
@@ -244,3 +254,24 @@ def test_a_process_that_only_claims_sends_on_what_was_left_behind(
         if not run.was_killed:
             break
     assert came > 3
+
+
+@pytest.mark.slow
+def test_a_failed_sync_is_recovered_from_with_all_of_them_or_nothing(
+    nursery: Nursery, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    seen: set[str] = set()
+    for number in range(1, 50):
+        path = tmp_path / f"{number}.d"
+        with opened(path) as backend:
+            leased(backend)
+        run = nursery.run("follow-ups", path, "trace=fdatasync", f"inject=fdatasync:error=EIO:when={number}")
+        assert run.code == 0, run.notes
+        seen.add(run.notes[-1])
+        with opened(path) as backend:
+            names = ids(browsed(backend))
+            assert names == THEN or (names == ["first"] and run.notes[-1] != "ok")
+        if not any("INJECTED" in line for line in run.trace):
+            break
+    assert seen == {"ok", "OutcomeUnknown"}

@@ -26,11 +26,13 @@ from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded import fsck
 from distqueue_backends.sharded.call import Call
+from distqueue_backends.sharded.claims import Claims
 from distqueue_backends.sharded.creating import find_manifest
 from distqueue_backends.sharded.forwarding import Forwarding
 from distqueue_backends.sharded.manifest import manifest_path
 from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
 from distqueue_backends.sharded.shards import Shards
+from distqueue_backends.sharded.syncing import Syncing
 from distqueue_backends.sharded.turns import Turns
 
 
@@ -69,6 +71,7 @@ class ShardedBackend(OpenStore):
             self._lock.close()
             raise
         self._turns = Turns(self._shards)
+        self._syncing = Syncing(manifest.shards)
         self._forwarding = Forwarding(self._shards, self._lock)
         self._forwarding.forward_leftovers()
         close_after_fork(self)
@@ -81,7 +84,8 @@ class ShardedBackend(OpenStore):
         if self._closing.is_set():
             raise Closed("the store is closed; open the URL again")
         check_batch(commands, self._capabilities)
-        outcomes = Call(self._shards, self._turns, self._forwarding, self._bell, commands).carry_out()
+        claims = Claims(self._shards, self._turns, self._bell)
+        outcomes = Call(self._shards, claims, self._forwarding, self._syncing, commands).carry_out()
         self._forwarding.forward_leftovers()
         return outcomes
 
@@ -98,6 +102,7 @@ class ShardedBackend(OpenStore):
 
     def shut(self) -> None:
         self._bell.close()
+        self._syncing.close()
         self._shards.close()
         self._lock.let_go()
         self._lock.close()

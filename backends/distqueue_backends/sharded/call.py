@@ -25,25 +25,30 @@ from distqueue.errors import (
 )
 from distqueue.limits import check_command
 from distqueue.results import Outcome
-from distqueue_backends.bell import Bell
 from distqueue_backends.sharded.claims import Claims, OpenClaim
 from distqueue_backends.sharded.forwarding import Forwarding
 from distqueue_backends.sharded.locating import locate
 from distqueue_backends.sharded.merging import is_about_all, merge, page_of_memory, share
 from distqueue_backends.sharded.shard import Shard
 from distqueue_backends.sharded.shards import Shards
-from distqueue_backends.sharded.turns import Turns
+from distqueue_backends.sharded.syncing import Syncing
 
 
 class Call:
     """The commands of one call, and what is known of their outcomes."""
 
     def __init__(
-        self, shards: Shards, turns: Turns, forwarding: Forwarding, bell: Bell, commands: Sequence[Command]
+        self,
+        shards: Shards,
+        claims: Claims,
+        forwarding: Forwarding,
+        syncing: Syncing,
+        commands: Sequence[Command],
     ) -> None:
         self._shards = shards
+        self._claims = claims
         self._forwarding = forwarding
-        self._claims = Claims(shards, turns, bell)
+        self._syncing = syncing
         self._commands = commands
         self._outcomes: list[Outcome | None] = [None] * len(commands)
         self._written: dict[int, Shard] = {}
@@ -202,6 +207,6 @@ class Call:
             ) from failure
 
     def _sync(self) -> None:
-        for shard in self._written.values():
-            shard.sync()
+        written = list(self._written.values())
         self._written.clear()
+        self._syncing.sync(written)
