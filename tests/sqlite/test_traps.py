@@ -85,10 +85,11 @@ def test_without_our_measures_a_write_while_the_log_is_taken_over_damages_the_da
                 wait_for(log, "F_WRLCK")  # of whoever takes the log over: the next thing it does is to look
                 assert writer.ask("write(1)") == "done"
                 assert slow.hear() == "taken over"
-        for rows in (1, *[5] * 8):
-            assert writer.ask(f"write({rows})") == "done"
-        assert writer.ask("take_over() or write(80) or take_over()") == "done"
-        assert integrity(path) != "ok"
+        lines = [f"write({rows})" for rows in (1, *[5] * 8)]
+        is_noticed = any(
+            writer.ask(line) != "done" for line in [*lines, "take_over() or write(80) or take_over()"]
+        )
+        assert is_noticed or integrity(path) != "ok"
 
 
 PUTS = """
