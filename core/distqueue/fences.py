@@ -1,0 +1,104 @@
+"""The fence around a queue that moves to another store: what it refuses at either end, and how it goes up.
+
+The source goes from ``draining`` over ``frozen`` to ``moved``, the destination is ``filling`` until it is
+whole. A fence has a note: the URL of the store at the other end. It is taken down, or moved on, only by who
+knows the note, so that two moves to different places never meet.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from distqueue.errors import Moved, Refused
+
+EVERY: Final = "*"
+"""In a fence, instead of a queue: all queues that are not there yet. None can be made while it stands."""
+
+
+class FenceLevel(StrEnum):
+    """What a fence lets through."""
+
+    NONE = "none"
+    """Everything: there is no fence."""
+    DRAINING = "draining"
+    """At the source: what is out is settled (with its follow-up tasks) and time goes on; nothing else."""
+    FROZEN = "frozen"
+    """At the source: only questions. Nothing changes, not even by time."""
+    MOVED = "moved"
+    """At the source, when all is over: as ``frozen``, and the queue may be cleared."""
+    FILLING = "filling"
+    """At the destination: what is loaded, and questions. Nothing changes by time."""
+
+
+class Fencing(msgspec.Struct, frozen=True, gc=False):
+    """A fence that stands: how much it lets through, and the URL of the store at the other end."""
+
+    level: FenceLevel
+    note: str
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing happens by time: no lease runs out, no task becomes due or expires."""
+        return self.level is not FenceLevel.DRAINING
+
+
+_ORDER: Final = (FenceLevel.DRAINING, FenceLevel.FROZEN, FenceLevel.MOVED)
+_HALFWAY: Final = {FenceLevel.DRAINING, FenceLevel.FROZEN}
+
+
+def refusal(queue: str, fence: Fencing) -> Moved:
+    """Return what somebody is told whom a fence does not let through."""
+    match fence.level:
+        case FenceLevel.MOVED:
+            return Moved(f"queue {queue} has moved to {fence.note}; use that URL")
+        case FenceLevel.FILLING:
+            return Moved(
+                f"queue {queue} is being filled by `distqueue move` from {fence.note}; wait for it, or run "
+                "it again if it was interrupted"
+            )
+        case _:
+            return Moved(
+                f"queue {queue} is being moved to {fence.note}; use that URL once `distqueue move` has "
+                "finished, or run it again if it was interrupted"
+            )
+
+
+def next_fence(
+    queue: str, now: Fencing | None, level: FenceLevel, note: str, *, has_tasks: bool
+) -> Fencing | None:
+    """Return the fence that stands after a ``Fence`` command.
+
+    It never goes back by a step, but is taken down (``none``). A queue that begins to be filled forgets
+    what it held: only one without tasks may be, or one that has moved to where it now comes back from.
+
+    Raises:
+        Moved: the queue is fenced with another note, or at the other end of a move.
+        Refused: a queue that has tasks is to be filled.
+    """
+    if now is None:
+        if level is FenceLevel.FILLING and has_tasks:
+            raise Refused(
+                f"queue {queue} has tasks, and what is moved must not be mixed with them; move to another "
+                "store, or purge them first"
+            )
+        return None if level is FenceLevel.NONE else Fencing(level, note)
+    if note != now.note:
+        raise refusal(queue, now)
+    if level is FenceLevel.NONE:
+        return None
+    ends = {now.level, level}
+    if FenceLevel.FILLING in ends and ends & _HALFWAY:
+        raise refusal(queue, now)
+    if now.level in _ORDER and level in _ORDER:
+        level = max(now.level, level, key=_ORDER.index)
+    return Fencing(level, note)
+
+
+def around_new(fence: Fencing | None) -> Fencing | None:
+    """Return the fence around a queue that is not there, given that of :data:`EVERY`."""
+    if fence is None or fence.stands_still:
+        return fence
+    return Fencing(FenceLevel.FROZEN, fence.note)
