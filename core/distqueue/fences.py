@@ -28,7 +28,8 @@ class FenceLevel(StrEnum):
     FROZEN = "frozen"
     """At the source: only questions. Nothing changes, not even by time."""
     MOVED = "moved"
-    """At the source, when all is over: as ``frozen``, and the queue may be cleared."""
+    """At the source, when all is over: as ``frozen``, and the queue may be cleared. This is final, unless
+    the queue comes back from where it went."""
     FILLING = "filling"
     """At the destination: what is loaded, and questions. Nothing changes by time."""
 
@@ -71,11 +72,12 @@ def next_fence(
 ) -> Fencing | None:
     """Return the fence that stands after a ``Fence`` command.
 
-    It never goes back by a step, but is taken down (``none``). A queue that begins to be filled forgets
-    what it held: only one without tasks may be, or one that has moved to where it now comes back from.
+    It never goes back by a step, but is taken down (``none``) as long as the queue has not moved. One that
+    begins to be filled forgets what it held: only a queue without tasks may be, or one that has moved to
+    where it now comes back from.
 
     Raises:
-        Moved: the queue is fenced with another note, or at the other end of a move.
+        Moved: the queue is fenced with another note, is at the other end of a move, or has moved for good.
         Refused: a queue that has tasks is to be filled.
     """
     if now is None:
@@ -88,6 +90,8 @@ def next_fence(
     if note != now.note:
         raise refusal(queue, now)
     if level is FenceLevel.NONE:
+        if now.level is FenceLevel.MOVED and queue != EVERY:
+            raise refusal(queue, now)
         return None
     ends = {now.level, level}
     if FenceLevel.FILLING in ends and ends & _HALFWAY:
