@@ -26,6 +26,8 @@ def as_told(state: dict[str, Any]) -> dict[str, Any]:
             "gone": [as_gone(gone) for gone in queue["remembered"]],
             "paused": queue["stats"].get("paused", False),
             "expired": queue["stats"].get("expired", 0),
+            "fence": queue["stats"]["fence"],
+            "note": queue["stats"]["fence_note"],
         }
         for name, queue in state.items()
     }
