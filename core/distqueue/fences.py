@@ -35,17 +35,24 @@ class FenceLevel(StrEnum):
 
 
 class Fencing(msgspec.Struct, frozen=True, gc=False):
-    """A fence that stands: how much it lets through, and the URL of the store at the other end."""
+    """The fence around a queue: how much it lets through, and the URL of the store at the other end."""
 
     level: FenceLevel
     note: str
 
+    @classmethod
+    def of(cls, level: FenceLevel, note: str) -> Fencing:
+        """Return a fence; where there is none it is always :data:`OPEN`."""
+        return OPEN if level is FenceLevel.NONE else cls(level, note)
+
     @property
     def stands_still(self) -> bool:
         """Whether nothing happens by time: no lease runs out, no task becomes due or expires."""
-        return self.level is not FenceLevel.DRAINING
+        return self.level not in (FenceLevel.NONE, FenceLevel.DRAINING)
 
 
+OPEN: Final = Fencing(FenceLevel.NONE, "")
+"""No fence: nearly every queue has this very object."""
 _ORDER: Final = (FenceLevel.DRAINING, FenceLevel.FROZEN, FenceLevel.MOVED)
 _HALFWAY: Final = {FenceLevel.DRAINING, FenceLevel.FROZEN}
 
@@ -67,9 +74,7 @@ def refusal(queue: str, fence: Fencing) -> Moved:
             )
 
 
-def next_fence(
-    queue: str, now: Fencing | None, level: FenceLevel, note: str, *, has_tasks: bool
-) -> Fencing | None:
+def next_fence(queue: str, now: Fencing, level: FenceLevel, note: str, *, has_tasks: bool) -> Fencing:
     """Return the fence that stands after a ``Fence`` command.
 
     It never goes back by a step, but is taken down (``none``) as long as the queue has not moved. One that
@@ -80,19 +85,19 @@ def next_fence(
         Moved: the queue is fenced with another note, is at the other end of a move, or has moved for good.
         Refused: a queue that has tasks is to be filled.
     """
-    if now is None:
+    if now is OPEN:
         if level is FenceLevel.FILLING and has_tasks:
             raise Refused(
                 f"queue {queue} has tasks, and what is moved must not be mixed with them; move to another "
                 "store, or purge them first"
             )
-        return None if level is FenceLevel.NONE else Fencing(level, note)
+        return Fencing.of(level, note)
     if note != now.note:
         raise refusal(queue, now)
     if level is FenceLevel.NONE:
         if now.level is FenceLevel.MOVED and queue != EVERY:
             raise refusal(queue, now)
-        return None
+        return OPEN
     ends = {now.level, level}
     if FenceLevel.FILLING in ends and ends & _HALFWAY:
         raise refusal(queue, now)
@@ -101,8 +106,6 @@ def next_fence(
     return Fencing(level, note)
 
 
-def around_new(fence: Fencing | None) -> Fencing | None:
+def around_new(fence: Fencing) -> Fencing:
     """Return the fence around a queue that is not there, given that of :data:`EVERY`."""
-    if fence is None or fence.stands_still:
-        return fence
-    return Fencing(FenceLevel.FROZEN, fence.note)
+    return Fencing(FenceLevel.FROZEN, fence.note) if fence.level is FenceLevel.DRAINING else fence

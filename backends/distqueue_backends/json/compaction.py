@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 
-from distqueue.fences import FenceLevel
 from distqueue_backends.filesystem import replacing
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import CLOSE, Header, encode_header, spans_in, this_version
@@ -118,8 +117,8 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
             last_number=table.last_number,
             paused=table.paused,
             expired=table.expired,
-            fence=FenceLevel.NONE if table.fence is None else table.fence.level,
-            note="" if table.fence is None else table.fence.note,
+            fence=table.fence.level,
+            note=table.fence.note,
         )
         yield (), builder
         for entries in batched(sorted(table.tasks.values(), key=_snapshot_order), _TASKS_A_COMMIT):

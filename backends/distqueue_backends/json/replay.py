@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from distqueue.fences import FenceLevel, Fencing
+from distqueue.fences import Fencing
 from distqueue_backends.json import ops
 from distqueue_backends.json.format import Commit, Unfit, spans_in
 from distqueue_backends.table.entry import READY, SCHEDULED, Entry
@@ -109,7 +109,7 @@ def _restore(table: QueueTable, op: ops.Queue, at: float) -> None:
     table.next_number, table.last_number = op.next_number, op.last_number
     table.paused = op.paused
     table.expired = op.expired
-    table.fence = None if op.fence is FenceLevel.NONE else Fencing(op.fence, op.note)
+    table.fence = Fencing.of(op.fence, op.note)
 
 
 def _pause(table: QueueTable, op: ops.Pause, at: float) -> None:
@@ -122,7 +122,7 @@ def _resume(table: QueueTable, op: ops.Resume, at: float) -> None:
 
 
 def _fence(table: QueueTable, op: ops.Fence, at: float) -> None:
-    table.fence = None if op.level is FenceLevel.NONE else Fencing(op.level, op.note)
+    table.fence = Fencing.of(op.level, op.note)
     table.version += 1
 
 

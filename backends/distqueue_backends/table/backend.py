@@ -7,7 +7,7 @@ from itertools import count
 
 from distqueue.commands import Ack, Put
 from distqueue.errors import AlreadySettled, PayloadMismatch, Refused, TaskNotFound
-from distqueue.fences import FenceLevel, next_fence, refusal
+from distqueue.fences import OPEN, FenceLevel, next_fence, refusal
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.payload import checksum
 from distqueue.results import (
@@ -63,7 +63,7 @@ class TableBackend[T: QueueTable](Tables[T]):
             Moved: the queue is moving, or has moved.
         """
         fence = table.fence
-        if fence is not None and fence.level not in levels:
+        if fence is not OPEN and fence.level not in levels:
             raise refusal(table.name, fence)
         return table
 
@@ -73,7 +73,7 @@ class TableBackend[T: QueueTable](Tables[T]):
         if len(tasks) > 1 and all_plain(tasks):
             table = self.table(tasks[0].queue, create=True)
             ids = [put.task_id for put in tasks]
-            if table.fence is None and len(set(ids)) == len(ids) and not table.knows_any(ids):
+            if table.fence is OPEN and len(set(ids)) == len(ids) and not table.knows_any(ids):
                 return self._store_new(table, ids, [put.data for put in tasks])
         return _each(self._store, tasks)
 
@@ -92,7 +92,7 @@ class TableBackend[T: QueueTable](Tables[T]):
 
     def _store(self, put: Put) -> Stored:
         table = self._ticked.get(put.queue) or self.table(put.queue, create=True)
-        if table.fence is not None:
+        if table.fence is not OPEN:
             raise refusal(table.name, table.fence)
         return self._store_in(table, put)
 
@@ -158,7 +158,7 @@ class TableBackend[T: QueueTable](Tables[T]):
 
     def _ack(self, ack: Ack) -> Settled:
         table, then = self._ticked.get(ack.queue) or self.table(ack.queue), ack.then
-        if table.fence is not None:
+        if table.fence is not OPEN:
             self._open(table, DRAINING)
         try:
             entry = current(table, ack.receipt, "ack", self.now)
@@ -269,20 +269,20 @@ class TableBackend[T: QueueTable](Tables[T]):
     def fence(self, queue: str, level: FenceLevel, note: str) -> Fenced:
         table = self.table(queue)
         is_there = queue in self._ticked
-        before = table.fence if is_there else None
+        before = table.fence if is_there else OPEN
         table.fence = after = next_fence(queue, before, level, note, has_tasks=table.has_tasks())
-        if after is not None and not is_there:  # also where a fence forbids new ones
+        if after is not OPEN and not is_there:  # also where a fence forbids new ones
             self.tables[queue] = self._ticked[queue] = table
         if after != before:
-            if after is not None and after.level is FILLING:
+            if after.level is FILLING:
                 self._forget_all(table)
             table.version += 1  # who waits is to be told
             self.journal.note("fence", queue, level=level, note=note)
-        return Fenced(level=FenceLevel.NONE) if after is None else Fenced(level=after.level, note=after.note)
+        return Fenced(level=after.level, note=after.note)
 
     def clear(self, queue: str) -> Cleared:
         table = self.table(queue)
-        if table.fence is None:
+        if table.fence is OPEN:
             raise Refused(f"queue {queue} has not moved, and stays as it is; purge it if you mean it")
         self._forget_all(self._open(table, FenceLevel.MOVED, FILLING))
         return Cleared()

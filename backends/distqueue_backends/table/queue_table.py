@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from distqueue.fences import FenceLevel, Fencing
+from distqueue.fences import OPEN
 from distqueue.results import QueueStats
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import (
@@ -91,7 +91,7 @@ class QueueTable:
 
     def __init__(self, name: str, dedup_window: float, dedup_max: int) -> None:
         self.name = name
-        self.fence: Fencing | None = None
+        self.fence = OPEN
         self.version = self.version_at_start = 0
         self._dedup = (dedup_window, dedup_max)
         self._begin()
@@ -174,8 +174,8 @@ class QueueTable:
             remembered=len(self.remembered),
             expired=self.expired,
             paused=self.paused,
-            fence=FenceLevel.NONE if self.fence is None else self.fence.level,
-            fence_note="" if self.fence is None else self.fence.note,
+            fence=self.fence.level,
+            fence_note=self.fence.note,
             oldest_ready_at=None if first is None else first.put_at,
             next_due_at=self.due.next_at(),
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from distqueue.backend import Backend
-from distqueue.fences import EVERY, around_new
+from distqueue.fences import EVERY, OPEN, around_new
 from distqueue.results import Browsed, Counted
 from distqueue.task import TaskRecord, TaskState
 from distqueue_backends.table.clock import Clock
@@ -71,12 +71,12 @@ class Tables[T: QueueTable](Backend):
             table = self.new_table(queue)
             if (every := self.tables.get(EVERY)) is not None:
                 table.fence = around_new(every.fence)
-            if not create or table.fence is not None:
+            if not create or table.fence is not OPEN:
                 return table
             self.tables[queue] = table
         self._ticked[queue] = table
         table.version_at_start = table.version
-        if table.fence is None or not table.fence.stands_still:
+        if not table.fence.stands_still:
             self._tick(table)
         return table
 
@@ -111,7 +111,7 @@ class Tables[T: QueueTable](Backend):
         For a claim and for whoever looks; a put leaves them, so as to come before what was due.
         """
         table = self.table(queue)
-        if table.fence is not None and table.fence.stands_still:
+        if table.fence.stands_still:
             return table
         if due := table.due.take_until(self.now):
             self._note("due", table, due)
@@ -151,7 +151,7 @@ class Tables[T: QueueTable](Backend):
     def _fence_of_all(self) -> dict[str, str]:
         """Return the fence around what is not there yet, if one stands."""
         every = self.tables.get(EVERY)
-        if every is None or every.fence is None:
+        if every is None or every.fence is OPEN:
             return {}
         return {"fence": every.fence.level.value, "fence_note": every.fence.note}
 
