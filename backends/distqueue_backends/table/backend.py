@@ -284,7 +284,9 @@ class TableBackend[T: QueueTable](Tables[T]):
         table = self.table(queue)
         if table.fence is OPEN:
             raise Refused(f"queue {queue} has not moved, and stays as it is; purge it if you mean it")
-        self._forget_all(self._open(table, FenceLevel.MOVED, FILLING))
+        self._open(table, FenceLevel.MOVED, FILLING)
+        if queue in self._ticked:  # or it is not there, and only the fence of all of them is
+            self._forget_all(table)
         return Cleared()
 
     def _forget_all(self, table: T) -> None:

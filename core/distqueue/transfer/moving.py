@@ -144,8 +144,8 @@ class _Move:
             raise Moved(f"at {target.name}: {refusal(queue, Fencing(there.fence, there.fence_note))}")
         if there.fence is NONE and (count := _tasks_of(there)):
             raise Refused(
-                f"queue {queue} of {target.name} has {count} tasks, and what is moved must not be mixed with "
-                "them; move to another store, or purge them first"
+                f"queue {queue} of {target.name} has tasks ({count}), and what is moved must not be mixed "
+                "with them; move to another store, or purge them first"
             )
         if here.fence is NONE and there.fence is FILLING:  # the rest of a move that was taken back
             target.clear([queue])
@@ -234,11 +234,12 @@ class _Move:
                 expect(outcome, Loaded)
 
     def _memory(self, queue: str) -> Iterator[list[RememberedTask]]:
-        """Go through the remembered ids that the destination is to remember: its newest ones."""
-        most = self._target.capabilities.dedup_max
+        """Go through the ids that both ends remember: the newest ones."""
+        limits = [end.capabilities.dedup_max for end in (self._source, self._target)]
+        most = min(float("inf") if each is None else each for each in limits)
         extra = 0
-        if most is not None and self._source.stats(queue).remembered > most:
-            extra = sum(map(len, pages_of_memory(self._source.broker, queue, self._since))) - most
+        if self._source.stats(queue).remembered >= most:  # and there may be others that it counts no longer
+            extra = sum(map(len, pages_of_memory(self._source.broker, queue, self._since))) - int(most)
         for page in pages_of_memory(self._source.broker, queue, self._since):
             yield list(islice(page, max(extra, 0), None))
             extra -= len(page)

@@ -263,6 +263,8 @@ class Fences(Subject):
             outcomes = [*self.broker.apply(new), *map(self.do, new)]
             assert [type(outcome) for outcome in outcomes] == [Moved] * 4
             self.refuse(Pause(queue="new"), Moved)
+            if level is GONE:
+                self.ok(Clear(queue="new"), Cleared)
             self.refuse(Claim(queue="new", token=new_token()), Moved)
             self.refuse(Load.of(_in("new", self.record("it"))), Moved)
             self.put(task_id=f"go-{level}")
