@@ -27,7 +27,7 @@ def test_stats_count_every_queue(full: Shell) -> None:
     lines = full("stats").lines
     assert lines[0] == "queue\tready\tscheduled\tleased\tdone\tdead\twaiting\tpaused\toldest ready\tfence"
     assert lines[1].startswith("default\t3\t0\t0\t0\t0\t0\tFalse\t")
-    assert lines[2] == "emails\t0\t1\t0\t0\t0\t0\tFalse\t"
+    assert lines[2] == "emails\t0\t1\t0\t0\t0\t0\tFalse\t\t"
     assert f"path\t{full.store}" in lines
 
 

@@ -22,20 +22,17 @@ from distqueue.commands import (
     LoadTask,
     Put,
     Release,
-    Remembered,
-    Stats,
 )
 from distqueue.errors import Moved, MoveFailed, Refused, StoreFull, TaskNotFound, Unsupported
 from distqueue.fences import EVERY, FenceLevel
 from distqueue.ids import new_token
 from distqueue.outcomes import expect
-from distqueue.results import Browsed, Counted, Fenced, Outcome, Seen, Settled, Stored
-from distqueue.task import RememberedTask, TaskRecord
+from distqueue.results import Fenced, Outcome, Seen, Settled, Stored
 from distqueue.transfer.ends import End, check_ends
 from distqueue.transfer.moving import move_store
 from distqueue.transfer.undoing import empty_source, undo_move
 
-from .conftest import Store
+from .conftest import Store, everything, fences, queue_names
 
 SCHEMES = ("memory", "json", "sqlite")
 PAIRS = [(one, other) for one in SCHEMES for other in SCHEMES]
@@ -132,35 +129,6 @@ def end(store: Store) -> End:
 
 def move(source: Store, target: Store, queues: Sequence[str] | None = None, **options: Any) -> Any:
     return move_store(end(source), end(target), queues, **options)
-
-
-def queue_names(store: Store) -> list[str]:
-    return [each.queue for each in expect(store.do(Stats(queue="*"))[0], Counted).queues]
-
-
-def everything(store: Store) -> dict[str, list[TaskRecord | RememberedTask | bool]]:
-    """Return all that there is of each queue, in order."""
-    found: dict[str, list[TaskRecord | RememberedTask | bool]] = {}
-    for queue in queue_names(store):
-        tasks, memory, counted = store.do(
-            Browse(queue=queue, limit=9999), Remembered(queue=queue, limit=9999), Stats(queue=queue)
-        )
-        is_paused = expect(counted, Counted).queues[0].paused
-        found[queue] = [
-            *expect(tasks, Browsed).tasks,
-            *expect(memory, Browsed).remembered,
-            is_paused,
-        ]
-    return found
-
-
-def fences(store: Store) -> dict[str, str]:
-    """Return the fences that stand."""
-    counted = expect(store.do(Stats(queue="*"))[0], Counted)
-    found = {each.queue: each.fence.value for each in counted.queues if each.fence is not FenceLevel.NONE}
-    if "fence" in counted.store:
-        found[EVERY] = str(counted.store["fence"])
-    return found
 
 
 # --- What is there afterwards ---------------------------------------------------------------------
