@@ -104,12 +104,15 @@ def test_an_interrupted_move_is_finished_or_taken_back(full: Shell) -> None:
     receipt = full("get", "--lease", "100").json["receipt"]
     child = full.start("move", OLD, NEW)
     store = Store(f"json:///{full.store}")
-    while "default" not in fences(store):
-        os.sched_yield()
+    assert child.stderr
+    assert child.stderr.readline().startswith("created ")
+    waits = child.stderr.readline()
+    assert set(fences(store)) == {"default", "*"}
     store.broker.close()
     child.send_signal(signal.SIGTERM)
     out, err = child.communicate()
     assert (child.returncode, out) == (143, "")
+    assert waits == "wait for tasks of default that are out: 1; with --now they are taken along\n"
     assert "The same command finishes it" in err
     assert "is being moved to" in full("put", "4", code=4).err
     undone = full("move", OLD, NEW, "--undo")

@@ -12,7 +12,7 @@ import typer
 from distqueue.cli.errors import note
 from distqueue.cli.options import SomeQueues
 from distqueue.cli.output import counted, print_line
-from distqueue.cli.progress import phases
+from distqueue.cli.progress import OnPhase, phases
 from distqueue.cli.store import open_store
 from distqueue.errors import Refused, StoreMissing
 from distqueue.urls import parse_url
@@ -70,11 +70,24 @@ def _move(here: End, there: End, queues: Sequence[str] | None, now: bool) -> lis
     for less in check_ends(here, there):
         note(f"{there.name} promises less: {less}")
     try:
-        with phases() as on_progress:
-            return move_store(here, there, queues, now=now, on_progress=on_progress)
+        with phases() as on_phase:
+            return move_store(here, there, queues, now=now, on_progress=_telling(on_phase))
     except SystemExit:
         note("interrupted; nothing is lost. The same command finishes it, with --undo it is taken back")
         raise
+
+
+def _telling(on_phase: OnPhase) -> OnPhase:
+    """Say what is waited for also where no progress is shown, as it may take long."""
+    said: set[str] = set()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what.startswith("wait ") and what not in said and not sys.stderr.isatty():
+            said.add(what)
+            note(f"{what}: {total - done}; with --now they are taken along")
+        on_phase(what, done, total)
+
+    return tell
 
 
 def _undo(here: End, there: End, queues: Sequence[str] | None) -> None:
