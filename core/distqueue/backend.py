@@ -171,8 +171,8 @@ class Backend(Broker):
         """Forget all of a queue that has moved or is being filled, but for its fence."""
         raise self._unsupported("move")
 
-    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
-        """Store a task as another store exported it."""
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        """Store a task as another store exported it; if ``source`` is given, only while filled from there."""
         raise self._unsupported("import")
 
     def browse(
@@ -300,8 +300,8 @@ _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Resume: lambda b, x: b.pause(x.queue, False),
     c.Fence: lambda b, x: b.fence(x.queue, x.level, x.note),
     c.Clear: lambda b, x: b.clear(x.queue),
-    c.LoadTask: lambda b, x: b.load(_checked_record(x, b.capabilities)),
-    c.LoadRemembered: lambda b, x: b.load(_checked_record(x, b.capabilities)),
+    c.LoadTask: lambda b, x: b.load(_checked_record(x, b.capabilities), x.source),
+    c.LoadRemembered: lambda b, x: b.load(_checked_record(x, b.capabilities), x.source),
     c.Find: lambda b, x: Found(task=b.find(x.queue, x.task_id)),
     c.Browse: lambda b, x: b.browse(x.queue, x.states, x.order, x.limit, x.after),
     c.Remembered: lambda b, x: b.remembered(x.queue, x.limit, x.after),

@@ -174,14 +174,19 @@ class Clear(Command, frozen=True, kw_only=True, gc=False):
 
 
 class Load(Command, frozen=True, kw_only=True, gc=False):
-    """The base of the commands that store what another store exported. Answered by ``Loaded``."""
+    """The base of the commands that store what another store exported. Answered by ``Loaded``.
+
+    With a ``source``, only while the queue is being filled from the store with that URL: see ``Fence``.
+    """
+
+    source: str = ""
 
     @staticmethod
-    def of(record: TaskRecord | RememberedTask) -> LoadTask | LoadRemembered:
+    def of(record: TaskRecord | RememberedTask, source: str = "") -> LoadTask | LoadRemembered:
         """Return the command that stores a record in its queue."""
         if isinstance(record, TaskRecord):
-            return LoadTask(queue=record.queue, record=record)
-        return LoadRemembered(queue=record.queue, record=record)
+            return LoadTask(queue=record.queue, record=record, source=source)
+        return LoadRemembered(queue=record.queue, record=record, source=source)
 
 
 class LoadTask(Load, frozen=True, kw_only=True, gc=False):

@@ -74,6 +74,14 @@ def refusal(queue: str, fence: Fencing) -> Moved:
             )
 
 
+def not_filled(queue: str, source: str) -> Moved:
+    """Return what a move is told that comes too late to load anything."""
+    return Moved(
+        f"queue {queue} is not being filled from {source} any more: the same move has finished meanwhile, or "
+        "was taken back; run `distqueue move` again to see"
+    )
+
+
 def next_fence(queue: str, now: Fencing, level: FenceLevel, note: str, *, has_tasks: bool) -> Fencing:
     """Return the fence that stands after a ``Fence`` command.
 

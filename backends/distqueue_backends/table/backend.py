@@ -7,7 +7,7 @@ from itertools import count
 
 from distqueue.commands import Ack, Put
 from distqueue.errors import AlreadySettled, PayloadMismatch, Refused, TaskNotFound
-from distqueue.fences import OPEN, FenceLevel, next_fence, refusal
+from distqueue.fences import OPEN, FenceLevel, Fencing, next_fence, not_filled, refusal
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.payload import checksum
 from distqueue.results import (
@@ -293,8 +293,10 @@ class TableBackend[T: QueueTable](Tables[T]):
         table.clear()
         self.journal.note("clear", table.name)
 
-    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
-        table = self._open(self.table(record.queue, create=True), FILLING)
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        table = self._open(self.table(record.queue, create=not source), FILLING)
+        if source and table.fence != Fencing(FILLING, source):
+            raise not_filled(record.queue, source)
         duplicate = Loaded(task_id=record.task_id, duplicate=True)
         if record.task_id in table.tasks or table.remembered.get(record.task_id, self.now):
             return duplicate

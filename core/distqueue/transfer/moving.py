@@ -216,15 +216,16 @@ class _Move:
     def _copy_tasks(self, queue: str, total: int) -> None:
         done = 0
         for page in pages_of_tasks(self._source.broker, queue):
-            self._freeze(queue)
             self._load(queue, page)
             done += len(page)
             self._on_progress(f"copy {queue}", done, total)
 
     def _load(self, queue: str, records: Sequence[TaskRecord | RememberedTask]) -> None:
         for part in parts_of(records, self._target.capabilities.max_batch):
-            outcomes = self._target.broker.apply([Load.of(record) for record in part])
+            outcomes = self._target.broker.apply([Load.of(record, self._source.name) for record in part])
             for record, outcome in zip(part, outcomes):
+                if isinstance(outcome, Moved):
+                    raise outcome
                 if isinstance(outcome, Refused):
                     raise Refused(
                         f"{self._target.name} does not take task {record.task_id} of queue {queue}: "

@@ -200,9 +200,12 @@ class Fences(Subject):
         self.ok(Ack(queue="source", receipt=self.claim(queue="source")[0].receipt), Settled)
         out = self.claim(queue="source", lease=self.moment)[0]
         records = [_in(self.queue, each) for each in self.everything_of("source")]
+        self.refuse(Load.of(records[0], HERE), Moved)
+        assert self.browse() == []
         assert self.fence(FILLING, HERE) is FILLING
-        for _ in range(2):
-            for outcome in self.broker.apply([Load.of(each) for each in records]):
+        self.refuse(Load.of(records[0], THERE), Moved)
+        for source in (HERE, ""):
+            for outcome in self.broker.apply([Load.of(each, source) for each in records]):
                 assert isinstance(outcome, Loaded)
         self.pass_time(self.moment)
         assert self.everything_of() == records
