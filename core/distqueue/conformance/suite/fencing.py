@@ -30,7 +30,7 @@ from distqueue.conformance.suite.subject import LONG, Subject, ids
 from distqueue.errors import InvalidTask, Moved, Refused
 from distqueue.fences import EVERY, FenceLevel
 from distqueue.ids import new_token
-from distqueue.results import Cleared, Counted, Fenced, Lease, Loaded, PauseSet, Settled, Stored
+from distqueue.results import Claimed, Cleared, Counted, Fenced, Lease, Loaded, PauseSet, Settled, Stored
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.transfer.ends import End
 from distqueue.transfer.moving import move_store
@@ -125,11 +125,16 @@ class Fences(Subject):
 
     @clause("FENCE-3", "in a frozen queue nothing happens by time", needs="fence browse delay expiry")
     def test_time_stands_still_in_a_frozen_queue(self) -> None:
-        self.put(task_id="out")
-        self.take("out", lease=self.moment)
-        self.put(task_id="due", delay=self.moment)
-        self.put(task_id="expires", expires_in=self.moment)
-        self.fence(FROZEN)
+        outcomes = self.broker.apply(  # in one call, so that no time passes before the fence stands
+            [
+                self.make(task_id="out"),
+                Claim(queue=self.queue, token=new_token(), lease=self.moment),
+                self.make(task_id="due", delay=self.moment),
+                self.make(task_id="expires", expires_in=self.moment),
+                Fence(queue=self.queue, level=FROZEN, note=THERE),
+            ]
+        )
+        assert [type(each) for each in outcomes] == [Stored, Claimed, Stored, Stored, Fenced]
         before = self.everything_of()
         assert [each.task_id for each in before] == ["out", "due", "expires"]
         self.pass_time(self.moment)
