@@ -22,6 +22,7 @@ from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
+from distqueue.fences import EVERY, FenceLevel
 from distqueue.limits import check_batch, check_command, check_put, check_queue_name, check_types, cut_error
 from distqueue.payload import Payload
 from distqueue.payload import check as check_payload
@@ -29,7 +30,9 @@ from distqueue.results import (
     AnyResult,
     Browsed,
     Claimed,
+    Cleared,
     Counted,
+    Fenced,
     Found,
     Loaded,
     Outcome,
@@ -173,8 +176,16 @@ class Backend(OpenStore):
         """Stop claims, or allow them again."""
         raise self._unsupported("pause")
 
-    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
-        """Store a task as another store exported it."""
+    def fence(self, queue: str, level: FenceLevel, note: str) -> Fenced:
+        """Put a fence around a queue, or around all not there yet (``"*"``), as ``next_fence`` says."""
+        raise self._unsupported("move")
+
+    def clear(self, queue: str) -> Cleared:
+        """Forget all of a queue that has moved or is being filled, but for its fence."""
+        raise self._unsupported("move")
+
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        """Store a task as another store exported it; if ``source`` is given, only while filled from there."""
         raise self._unsupported("import")
 
     def browse(
@@ -257,7 +268,7 @@ class Backend(OpenStore):
 
     def _one(self, command: Command) -> Outcome:
         try:
-            if command.queue != "*" or type(command) is not c.Stats:
+            if command.queue != EVERY or not isinstance(command, c.Stats | c.Fence):
                 check_queue_name(command.queue)
             check_command(command)
             return _VERBS[type(command)](self, command)
@@ -295,8 +306,10 @@ _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Purge: lambda b, x: b.purge(x.queue, x.states),
     c.Pause: lambda b, x: b.pause(x.queue, True),
     c.Resume: lambda b, x: b.pause(x.queue, False),
-    c.LoadTask: lambda b, x: b.load(_checked_record(x, b.capabilities)),
-    c.LoadRemembered: lambda b, x: b.load(_checked_record(x, b.capabilities)),
+    c.Fence: lambda b, x: b.fence(x.queue, x.level, x.note),
+    c.Clear: lambda b, x: b.clear(x.queue),
+    c.LoadTask: lambda b, x: b.load(_checked_record(x, b.capabilities), x.source),
+    c.LoadRemembered: lambda b, x: b.load(_checked_record(x, b.capabilities), x.source),
     c.Find: lambda b, x: Found(task=b.find(x.queue, x.task_id)),
     c.Browse: lambda b, x: b.browse(x.queue, x.states, x.order, x.limit, x.after),
     c.Remembered: lambda b, x: b.remembered(x.queue, x.limit, x.after),

@@ -55,6 +55,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dedup_max: int | None
     expiry: bool
     pause: bool
+    fence: bool
     browse: bool
     keep_done: bool
     transactional_enqueue: bool

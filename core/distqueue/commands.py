@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from distqueue.fences import FenceLevel
 from distqueue.retry import Backoff
 from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord, TaskState
 
@@ -153,15 +154,39 @@ class Resume(Command, frozen=True, kw_only=True, gc=False):
     """Allow claims of this queue again."""
 
 
+class Fence(Command, frozen=True, kw_only=True, gc=False):
+    """Put a fence around a queue that moves to another store, or take it down. Answered by ``Fenced``.
+
+    ``note`` is the URL of the store at the other end, without a password. ``queue`` may be ``"*"``, which
+    stands for all queues that are not there yet. To fence twice is the same as once, and a fence never
+    goes back by a step: see :mod:`distqueue.fences`.
+    """
+
+    level: FenceLevel
+    note: str
+
+
+class Clear(Command, frozen=True, kw_only=True, gc=False):
+    """Forget all of a queue but its fence, remembered ids too. Answered by ``Cleared``.
+
+    Only of one that has moved, or is being filled.
+    """
+
+
 class Load(Command, frozen=True, kw_only=True, gc=False):
-    """The base of the commands that store what another store exported. Answered by ``Loaded``."""
+    """The base of the commands that store what another store exported. Answered by ``Loaded``.
+
+    With a ``source``, only while the queue is being filled from the store with that URL: see ``Fence``.
+    """
+
+    source: str = ""
 
     @staticmethod
-    def of(record: TaskRecord | RememberedTask) -> LoadTask | LoadRemembered:
+    def of(record: TaskRecord | RememberedTask, source: str = "") -> LoadTask | LoadRemembered:
         """Return the command that stores a record in its queue."""
         if isinstance(record, TaskRecord):
-            return LoadTask(queue=record.queue, record=record)
-        return LoadRemembered(queue=record.queue, record=record)
+            return LoadTask(queue=record.queue, record=record, source=source)
+        return LoadRemembered(queue=record.queue, record=record, source=source)
 
 
 class LoadTask(Load, frozen=True, kw_only=True, gc=False):
@@ -223,6 +248,8 @@ type AnyCommand = (
     | Purge
     | Pause
     | Resume
+    | Fence
+    | Clear
     | LoadTask
     | LoadRemembered
     | Find

@@ -82,6 +82,10 @@ class StoreFailed(StoreError):
     """The store reported an error that makes its state uncertain; open it again to recover."""
 
 
+class MoveFailed(StoreError):
+    """What was moved is not the same at both ends; both stay fenced, and the source has everything."""
+
+
 class Closed(StoreError):
     """The queue or the broker has been closed."""
 
@@ -142,6 +146,10 @@ class BatchRefused(Refused):
     def __init__(self, message: str, outcomes: Sequence[Outcome] = ()) -> None:
         super().__init__(message)
         self.outcomes = list(outcomes)
+
+
+class Moved(Refused):
+    """The queue is moving or has moved to another store, or is arriving here; the message says where."""
 
 
 class TaskNotFound(Refused):

@@ -18,6 +18,7 @@ from distqueue.commands import (
     Claim,
     Command,
     Extend,
+    Fence,
     LoadRemembered,
     LoadTask,
     Put,
@@ -25,6 +26,7 @@ from distqueue.commands import (
     Retry,
 )
 from distqueue.errors import InvalidTask, TooLarge, Unsupported
+from distqueue.fences import EVERY, FenceLevel
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions
 
 MAX_PAYLOAD: Final = 1024 * 1024
@@ -42,6 +44,8 @@ MAX_HEADERS: Final = 16 * 1024
 """The most UTF-8 bytes of all headers of a task together."""
 MAX_ERROR: Final = 64 * 1024
 """The most characters of an error that are kept with a task; the middle of a longer one is cut."""
+MAX_NOTE: Final = 2048
+"""The longest note of a fence, in characters."""
 MAX_SECONDS: Final = 100 * 365 * 86400.0
 """The longest delay, lease and expiry: a hundred years."""
 
@@ -179,6 +183,18 @@ def check_claim(claim: Claim) -> None:
         raise InvalidTask(f"{claim.token!r:.80} is not a token: use 1 to 64 letters, digits, '_' and '-'")
 
 
+def check_fence(fence: Fence) -> None:
+    """Refuse a fence whose note is not that of a store.
+
+    Raises:
+        InvalidTask: the note is none, or all queues are to be filled at once.
+    """
+    if not (fence.note.isprintable() and 0 < len(fence.note) <= MAX_NOTE):
+        raise InvalidTask(f"{fence.note!r:.80} is not the note of a fence: use the URL of the other store")
+    if fence.queue == EVERY and fence.level is FenceLevel.FILLING:
+        raise InvalidTask("queues are filled one by one; name the queue")
+
+
 def check_lease(lease: float) -> None:
     """Refuse a lease that is not a positive number of seconds.
 
@@ -211,6 +227,8 @@ def check_command(command: Command) -> None:
             check_claim(command)
         case Extend():
             check_lease(command.lease)
+        case Fence():
+            check_fence(command)
         case Browse() | Remembered() if command.limit < 1:
             raise InvalidTask(f"a page of {command.limit} tasks; take at least 1")
         case Retry() if command.delay is not None:

@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from distqueue.errors import Refused
+from distqueue.fences import FenceLevel
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 
 
@@ -105,6 +106,17 @@ class PauseSet(Result, frozen=True, kw_only=True, gc=False):
     paused: bool
 
 
+class Fenced(Result, frozen=True, kw_only=True, gc=False):
+    """The fence that stands around the queue now, and the URL of the store at its other end."""
+
+    level: FenceLevel
+    note: str = ""
+
+
+class Cleared(Result, frozen=True, kw_only=True, gc=False):
+    """All of a queue was forgotten."""
+
+
 class Loaded(Result, frozen=True, kw_only=True, gc=False):
     """An exported record is in the store. ``duplicate`` is true if its id was there before."""
 
@@ -130,7 +142,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one queue. ``waiting`` are ready tasks held back by the head of their group.
 
     ``ready`` includes them. ``remembered`` counts ids kept for deduplication after their task is
-    gone. ``oldest_ready_at`` and ``next_due_at`` are seconds since the epoch.
+    gone. ``oldest_ready_at`` and ``next_due_at`` are seconds since the epoch. ``fence`` is not ``"none"`` if
+    the queue moves or has moved; ``fence_note`` is then the URL of the store at the other end.
     """
 
     queue: str
@@ -143,6 +156,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     remembered: int = 0
     expired: int = 0
     paused: bool = False
+    fence: FenceLevel = FenceLevel.NONE
+    fence_note: str = ""
     oldest_ready_at: float | None = None
     next_due_at: float | None = None
 
@@ -155,7 +170,19 @@ class Counted(Result, frozen=True, kw_only=True, gc=False):
 
 
 type AnyResult = (
-    Stored | Claimed | Settled | Removed | Redriven | Purged | PauseSet | Loaded | Found | Browsed | Counted
+    Stored
+    | Claimed
+    | Settled
+    | Removed
+    | Redriven
+    | Purged
+    | PauseSet
+    | Fenced
+    | Cleared
+    | Loaded
+    | Found
+    | Browsed
+    | Counted
 )
 """Every result there is: what a decoder has to know."""
 

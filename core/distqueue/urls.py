@@ -65,6 +65,15 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return msgspec.structs.replace(self, path=os.path.join(os.path.abspath(directory), self.path))
 
+    def name(self) -> str:
+        """Return the URL of the same store however it was typed: without options and password.
+
+        >>> parse_url("json:////srv/../srv/Queue.json?lock_timeout=5").name()
+        'json:////srv/Queue.json'
+        """
+        path = os.path.realpath(self.path) if self.is_file else self.path
+        return str(msgspec.structs.replace(self, path=path, query={}))
+
     def file_path(self) -> str:
         """Return the path of a URL that has to name a file: what the backend of a file calls.
 

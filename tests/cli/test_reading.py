@@ -25,9 +25,9 @@ def test_a_task_that_is_not_there_is_said_and_has_an_exit_code(full: Shell) -> N
 def test_stats_count_every_queue(full: Shell) -> None:
     full.line("put 1 -q emails --delay 1000")
     lines = full("stats").lines
-    assert lines[0] == "queue\tready\tscheduled\tleased\tdone\tdead\twaiting\tpaused\toldest ready"
+    assert lines[0] == "queue\tready\tscheduled\tleased\tdone\tdead\twaiting\tpaused\toldest ready\tfence"
     assert lines[1].startswith("default\t3\t0\t0\t0\t0\t0\tFalse\t")
-    assert lines[2] == "emails\t0\t1\t0\t0\t0\t0\tFalse\t"
+    assert lines[2] == "emails\t0\t1\t0\t0\t0\t0\tFalse\t\t"
     assert f"path\t{full.store}" in lines
 
 

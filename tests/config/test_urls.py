@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import example, given
@@ -186,3 +188,20 @@ def test_a_url_written_out_is_read_back_the_same(
     if password and user and len(password) > 3:
         secret = msgspec.structs.replace(url, host="h", user="u", path="p", query={})
         assert password not in str(secret)
+
+
+def test_the_name_of_a_store_is_the_same_however_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    name = f"json:///{tmp_path}/Queue.json"
+    for text in (
+        name,
+        "json:///Queue.json",
+        "json:///link/./Queue.json?lock_timeout=5",
+        "JSON:///Queue.json",
+    ):
+        assert parse_url(text).name() == name
+    assert parse_url("acme://me:secret@host:1/db?token=x").name() == "acme://me:***@host:1/db"
+    assert parse_url("memory://one").name() == "memory://one"

@@ -11,7 +11,19 @@ import msgspec
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities, Ordering
-from distqueue.commands import Ack, Browse, Command, Pause, Put, Remembered, Resume, Retry, Settle
+from distqueue.commands import (
+    Ack,
+    Browse,
+    Clear,
+    Command,
+    Fence,
+    Pause,
+    Put,
+    Remembered,
+    Resume,
+    Retry,
+    Settle,
+)
 from distqueue.conformance import BackendConformance
 from distqueue.conformance.suite.subject import StoreOptions
 from distqueue.errors import Closed, LeaseLost, PayloadMismatch, Refused, Unsupported
@@ -20,7 +32,17 @@ from distqueue.opening import open_broker
 from distqueue.results import Claimed, Outcome, PauseSet, Seen, Settled, Stored
 from distqueue.task import DEFAULT_OPTIONS, TaskState
 
-FEATURES: Final = ("priorities", "delay", "groups", "unique", "expiry", "pause", "browse", "keep_done")
+FEATURES: Final = (
+    "priorities",
+    "delay",
+    "groups",
+    "unique",
+    "expiry",
+    "pause",
+    "fence",
+    "browse",
+    "keep_done",
+)
 """The capabilities that stand for commands or options, which can be refused."""
 
 
@@ -97,7 +119,7 @@ class Narrow(Careless):
             return refused
         except Refused:
             return None  # the backend says so itself
-        if isinstance(command, (Pause, Resume, Browse, Remembered)):
+        if isinstance(command, (Pause, Resume, Fence, Clear, Browse, Remembered)):
             return Unsupported("not supported")
         if isinstance(command, Retry) and command.delay != 0:
             return Unsupported("a retry cannot be delayed")

@@ -33,6 +33,9 @@ LOADED: Final[Fields] = {
 DEFAULTS: Final[Fields] = {"place": None, **OPTIONS, **LOADED}
 
 
+EMPTY: Final[Fields] = {"next": 1, "last": 0, "paused": False, "expired": 0}
+
+
 class Reader:
     """Reads a store as the page says, knowing nothing of distqueue."""
 
@@ -44,7 +47,7 @@ class Reader:
             for op in commit["ops"]:
                 queue = self.queues.setdefault(
                     op["queue"],
-                    {"tasks": {}, "gone": [], "next": 1, "last": 0, "paused": False, "expired": 0},
+                    {**EMPTY, "tasks": {}, "gone": [], "fence": "none", "note": ""},
                 )
                 self.take(queue, op, commit["at"])
 
@@ -60,6 +63,11 @@ class Reader:
             case "queue":
                 queue.update(next=op["next_number"], last=op["last_number"])
                 queue.update(paused=op.get("paused", False), expired=op.get("expired", 0))
+                queue.update(fence=op.get("fence", "none"), note=op.get("note", ""))
+            case "fence":
+                queue.update(fence=op["level"], note="" if op["level"] == "none" else op["note"])
+            case "clear":
+                queue.update(EMPTY, tasks={}, gone=[])
             case "remember":
                 for task in op["tasks"]:
                     receipt = (task.get("deliveries", 0), task.get("token"))
@@ -211,8 +219,11 @@ def as_read(text: str, window: float, most: int) -> Fields:
             "gone": [gone | ({} if gone["token"] else {"deliveries": 0}) for gone in queue["gone"]],
             "paused": queue["paused"],
             "expired": queue["expired"],
+            "fence": queue["fence"],
+            "note": queue["note"],
         }
         for name, queue in reader.queues.items()
+        if name != "*"
     }
 
 

@@ -9,8 +9,10 @@ from distqueue.commands import (
     Ack,
     Cancel,
     Claim,
+    Clear,
     Command,
     Extend,
+    Fence,
     Find,
     Load,
     Pause,
@@ -22,6 +24,7 @@ from distqueue.commands import (
     Resume,
     Retry,
 )
+from distqueue.fences import EVERY, FenceLevel
 from distqueue.payload import encode
 from distqueue.results import Claimed, Outcome
 from distqueue.retry import Backoff
@@ -30,13 +33,15 @@ from distqueue.task import RememberedTask, TaskRecord, TaskState
 QUEUES: Final = ("q", "other")
 STEADY: Final = Backoff(first=2, jitter=0)
 _TASKS: Final = [f"t{number}" for number in range(14)]
+_NOTES: Final = ("acme:///there", "acme:///there", "acme:///ä")
 _ERRORS: Final = (None, "boom", "broken pipe", 'ünïcode "quoted"\nline two', "half a pair \udcff")
 
 
 class Commands:
     """Makes commands, and notes the receipts and records that their outcomes hold for later ones."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, fences: bool = False) -> None:
+        self._fences = fences
         self._random = random.Random(seed)
         self._receipts: list[tuple[str, str]] = [("q", "1.none.t1"), ("q", "nonsense")]
         self._records: list[TaskRecord | RememberedTask] = []
@@ -66,6 +71,8 @@ class Commands:
         self._records = (self._records + records)[-30:]
 
     def _one(self) -> Command:
+        if self._fences and self.chance(0.08):
+            return self._fence()
         make = self._random.choices(
             (self.put, self._claim, self._settle, self._administer, self._load), (10, 7, 9, 4, 1)
         )[0]
@@ -150,6 +157,13 @@ class Commands:
                 Find(queue=queue, task_id=pick.choice(_TASKS)),
             )
         )
+
+    def _fence(self) -> Command:
+        queue = self._random.choice((*QUEUES, "never-used", EVERY))
+        if queue != EVERY and self.chance(0.25):
+            return Clear(queue=queue)
+        levels = [*FenceLevel, *[FenceLevel.NONE] * 7]
+        return Fence(queue=queue, level=self._random.choice(levels), note=self._random.choice(_NOTES))
 
     def _load(self) -> Command:
         if not self._records:

@@ -26,6 +26,8 @@ def as_told(state: dict[str, Any]) -> dict[str, Any]:
             "gone": [as_gone(gone) for gone in queue["remembered"]],
             "paused": queue["stats"].get("paused", False),
             "expired": queue["stats"].get("expired", 0),
+            "fence": queue["stats"]["fence"],
+            "note": queue["stats"]["fence_note"],
         }
         for name, queue in state.items()
     }
@@ -39,7 +41,7 @@ def as_gone(gone: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(1000, 1015))
 def test_a_reader_that_knows_the_page_only_sees_what_the_library_tells(shm: Path, seed: int) -> None:
-    path, clock, make = shm / "Queue.json", HandClock(), Commands(seed)
+    path, clock, make = shm / "Queue.json", HandClock(), Commands(seed, fences=seed % 3 == 0)
     with opened(path, clock, dedup_window=25.0, dedup_max=6) as backend:
         for _ in range(50):
             clock.now += make.pause()

@@ -11,10 +11,25 @@ from typing import Any
 import pytest
 
 from distqueue.broker import Broker
-from distqueue.commands import Ack, Cancel, Claim, Command, Pause, Put, Reject, Release, Retry
+from distqueue.commands import (
+    Ack,
+    Browse,
+    Cancel,
+    Claim,
+    Command,
+    Pause,
+    Put,
+    Reject,
+    Release,
+    Remembered,
+    Retry,
+    Stats,
+)
+from distqueue.fences import EVERY, FenceLevel
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
-from distqueue.results import Claimed, Lease, Outcome
+from distqueue.results import Browsed, Claimed, Counted, Lease, Outcome
+from distqueue.task import RememberedTask, TaskRecord
 from distqueue.transfer.exporting import export_store
 from distqueue.transfer.importing import Imported, import_store
 from distqueue.transfer.lines import Counts
@@ -69,6 +84,35 @@ class Store:
         self.put("x", "y", queue="paused", data="\U0001f600")
         self.do(Pause(queue="paused"))
         self.do(Pause(queue="empty-and-paused"))
+
+
+def queue_names(store: Store) -> list[str]:
+    return [each.queue for each in expect(store.do(Stats(queue="*"))[0], Counted).queues]
+
+
+def everything(store: Store) -> dict[str, list[TaskRecord | RememberedTask | bool]]:
+    """Return all that there is of each queue, in order."""
+    found: dict[str, list[TaskRecord | RememberedTask | bool]] = {}
+    for queue in queue_names(store):
+        tasks, memory, counted = store.do(
+            Browse(queue=queue, limit=9999), Remembered(queue=queue, limit=9999), Stats(queue=queue)
+        )
+        is_paused = expect(counted, Counted).queues[0].paused
+        found[queue] = [
+            *expect(tasks, Browsed).tasks,
+            *expect(memory, Browsed).remembered,
+            is_paused,
+        ]
+    return found
+
+
+def fences(store: Store) -> dict[str, str]:
+    """Return the fences that stand."""
+    counted = expect(store.do(Stats(queue="*"))[0], Counted)
+    found = {each.queue: each.fence.value for each in counted.queues if each.fence is not FenceLevel.NONE}
+    if "fence" in counted.store:
+        found[EVERY] = str(counted.store["fence"])
+    return found
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

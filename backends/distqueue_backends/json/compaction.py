@@ -117,6 +117,8 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
             last_number=table.last_number,
             paused=table.paused,
             expired=table.expired,
+            fence=table.fence.level,
+            note=table.fence.note,
         )
         yield (), builder
         for entries in batched(sorted(table.tasks.values(), key=_snapshot_order), _TASKS_A_COMMIT):

@@ -11,6 +11,7 @@ from typing import Final, Self, get_args
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from distqueue.fences import FenceLevel
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
 from distqueue_backends.table.entry import READY, STATES, Entry
 from distqueue_backends.table.remembered import Gone
@@ -198,6 +199,15 @@ class Resume(Op, gc=False):
     pass
 
 
+class Fence(Op, gc=False):
+    level: FenceLevel
+    note: str
+
+
+class Clear(Op, gc=False):
+    pass
+
+
 class Remember(Op, gc=False):
     tasks: list[Gone]
 
@@ -207,6 +217,8 @@ class Queue(Op, gc=False):
     last_number: int
     paused: bool = False
     expired: int = 0
+    fence: FenceLevel = FenceLevel.NONE
+    note: str = ""
 
 
 type AnyOp = (
@@ -227,6 +239,8 @@ type AnyOp = (
     | Redrive
     | Pause
     | Resume
+    | Fence
+    | Clear
     | Remember
     | Queue
 )

@@ -37,6 +37,7 @@ JSON_CAPABILITIES: Final = Capabilities(
     dedup_max=100_000,
     expiry=True,
     pause=True,
+    fence=True,
     browse=True,
     keep_done=True,
     transactional_enqueue=False,

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from distqueue.fences import Fencing
 from distqueue_backends.json import ops
 from distqueue_backends.json.format import Commit, Unfit, spans_in
-from distqueue_backends.table.backend import LAPSED
 from distqueue_backends.table.entry import READY, SCHEDULED, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.steps import load_entry, purge_states, redrive_dead
+from distqueue_backends.table.tables import LAPSED
 from distqueue_backends.table.where import pack
 
 type Tables = dict[str, QueueTable]
@@ -108,6 +109,7 @@ def _restore(table: QueueTable, op: ops.Queue, at: float) -> None:
     table.next_number, table.last_number = op.next_number, op.last_number
     table.paused = op.paused
     table.expired = op.expired
+    table.fence = Fencing.of(op.fence, op.note)
 
 
 def _pause(table: QueueTable, op: ops.Pause, at: float) -> None:
@@ -116,6 +118,11 @@ def _pause(table: QueueTable, op: ops.Pause, at: float) -> None:
 
 def _resume(table: QueueTable, op: ops.Resume, at: float) -> None:
     table.paused = False
+    table.version += 1
+
+
+def _fence(table: QueueTable, op: ops.Fence, at: float) -> None:
+    table.fence = Fencing.of(op.level, op.note)
     table.version += 1
 
 
@@ -137,6 +144,8 @@ _QUEUE_STEPS: Final[dict[type[ops.Op], Callable[[QueueTable, Any, float], object
     ops.Purge: lambda table, op, at: purge_states(table, op.states, at),
     ops.Pause: _pause,
     ops.Resume: _resume,
+    ops.Fence: _fence,
+    ops.Clear: lambda table, op, at: table.clear(),
     ops.Remember: _remember,
     ops.Queue: _restore,
 }

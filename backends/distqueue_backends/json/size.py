@@ -51,6 +51,8 @@ def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:
             return _BASE + sum(_put_bytes(put) for put in command.then)
         case c.Retry(error=str() as error) | c.Reject(error=str() as error):
             return _BASE + _ESCAPED * len(error)
+        case c.Fence(note=str() as note):
+            return 2 * _BASE + _ESCAPED * len(note)
         case c.LoadTask(record=record):
             return 2 * _BASE + len(bytes(record.data)) + _ESCAPED * (len(record.error or "") + 20_000)
         case _:

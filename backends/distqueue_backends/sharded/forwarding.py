@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from distqueue.commands import Ack, LoadTask, Put, Stats
-from distqueue.errors import OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
+from distqueue.errors import Moved, OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
 from distqueue.ids import new_task_id, parse_receipt
 from distqueue.limits import check_types
 from distqueue.results import Loaded, Outcome, Settled, Stored
@@ -90,11 +90,19 @@ class Forwarding:
         for shard in self._shards:
             if shard.outbox is not None and self._lock.try_acquire():
                 try:
-                    with suppress(StoreError, OutcomeUnknown):
-                        shard.apply([])  # what is there now
-                        self.forward(shard)
+                    self._forward_from(shard)
                 finally:
                     self._lock.release()
+
+    def forward_all(self) -> None:
+        """Send on what is in any outbox. The lock is held."""
+        for shard in self._shards:
+            self._forward_from(shard)
+
+    def _forward_from(self, shard: Shard) -> None:
+        with suppress(StoreError, OutcomeUnknown):
+            shard.apply([])  # what is there now
+            self.forward(shard)
 
     def forward(self, source: Shard) -> None:
         """Send on what is in the outbox of a shard. The lock is held, and all of it is on the disk.
@@ -119,8 +127,8 @@ class Forwarding:
     def _send(self, put: Put, now: float) -> bool:
         """Store a follow-up task in its shard, as a dead one if that refuses it; tell whether it is there."""
         shard = self._shard_of(put)
-        outcome = shard.apply([put])[0]
-        if isinstance(outcome, StoreFull):
+        outcome = shard.follow(put)
+        if isinstance(outcome, StoreFull | Moved):
             return False
         if not isinstance(outcome, Refused):
             return True

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
-from distqueue.commands import Browse, Claim, Command, Pause, Purge, Redrive, Remembered, Resume, Stats
+from distqueue.commands import (
+    Browse,
+    Claim,
+    Clear,
+    Command,
+    Fence,
+    Pause,
+    Purge,
+    Redrive,
+    Remembered,
+    Resume,
+    Stats,
+)
+from distqueue.fences import FenceLevel
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import (
     Browsed,
     Claimed,
     Counted,
+    Fenced,
     Outcome,
     Purged,
     QueueStats,
@@ -28,6 +42,7 @@ type Answers = Sequence[tuple[int, Outcome]]
 
 _SUMMED: Final = ("ready", "scheduled", "leased", "done", "dead", "waiting", "remembered", "expired")
 _SUMMED_FACTS: Final = ("file_bytes", "used_bytes", "live_bytes", "commits")
+_STEPS: Final = (FenceLevel.DRAINING, FenceLevel.FILLING, FenceLevel.FROZEN, FenceLevel.MOVED)
 
 
 def is_about_all(command: Command) -> bool:
@@ -36,7 +51,7 @@ def is_about_all(command: Command) -> bool:
         return command.again
     if isinstance(command, Redrive):
         return command.task_id is None
-    return isinstance(command, Browse | Pause | Purge | Remembered | Resume | Stats)
+    return isinstance(command, Browse | Clear | Fence | Pause | Purge | Remembered | Resume | Stats)
 
 
 def share(command: Command, number: int) -> Command:
@@ -141,6 +156,7 @@ def _counted(command: Stats, answers: Answers, shards: Shards) -> Outcome:
             "shards": shards.count,
             **({"damaged": ", ".join(shards.damaged)} if shards.damage else {}),
             **{name: sum(cast(int, part.store[name]) for part in parts) for name in _SUMMED_FACTS},
+            **_fence_of_all(parts),
         },
     )
 
@@ -151,8 +167,34 @@ def _sum(queue: str, parts: Sequence[QueueStats]) -> QueueStats:
         paused=any(part.paused for part in parts),
         oldest_ready_at=_earliest([part.oldest_ready_at for part in parts]),
         next_due_at=_earliest([part.next_due_at for part in parts]),
+        **_least_fence([(part.fence, part.fence_note) for part in parts]),
         **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED},
     )
+
+
+def _fenced(command: Fence, answers: Answers, shards: Shards) -> Outcome:
+    fences = [(answer.level, answer.note) for _, answer in answers if isinstance(answer, Fenced)]
+    least = _least_fence(fences)
+    return Fenced(level=least["fence"], note=least["fence_note"])
+
+
+def _fence_of_all(parts: Sequence[Counted]) -> dict[str, str]:
+    """Return the fence around queues that are not there yet, as the facts of a store have it."""
+    fences = [
+        (FenceLevel(str(part.store.get("fence", "none"))), part.store.get("fence_note")) for part in parts
+    ]
+    least = _least_fence(fences)
+    return {} if least["fence"] is FenceLevel.NONE else least
+
+
+def _least_fence(fences: Sequence[tuple[FenceLevel, Any]]) -> dict[str, Any]:
+    """Return the fence that has got least far: who was interrupted goes on from there.
+
+    That some shards have none counts only if none has one.
+    """
+    standing = [fence for fence in fences if fence[0] in _STEPS]
+    level, note = min(standing, key=lambda fence: _STEPS.index(fence[0]), default=(FenceLevel.NONE, ""))
+    return {"fence": level, "fence_note": note}
 
 
 def _earliest(times: Sequence[float | None]) -> float | None:
@@ -162,6 +204,8 @@ def _earliest(times: Sequence[float | None]) -> float | None:
 _MERGES: Final[dict[type[Command], Callable[..., Outcome]]] = {
     Browse: _browsed,
     Claim: _claimed_again,
+    Clear: _first,
+    Fence: _fenced,
     Pause: _first,
     Purge: _purged,
     Redrive: _redriven,

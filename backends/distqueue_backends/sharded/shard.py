@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from distqueue.commands import Ack, Command, Put
-from distqueue.results import Counted, Outcome, Purged
+from distqueue.fences import EVERY, OPEN, FenceLevel, refusal
+from distqueue.results import Counted, Outcome, Purged, Stored
 from distqueue_backends.bell import Bell
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
@@ -20,10 +21,20 @@ from distqueue_backends.table.steps import check_free, check_together
 class Shard(JsonBackend):
     """A file of the store, and what is known of it without taking its lock."""
 
-    def __init__(self, path: str, options: ShardedOptions, bell: Bell, number: int, count: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: ShardedOptions,
+        bell: Bell,
+        number: int,
+        count: int,
+        is_known_elsewhere: Callable[[str], bool],
+    ) -> None:
         self.number = number
+        self._is_known_elsewhere = is_known_elsewhere
         self._count = count
         self.handed_out = 0
+        self._follows = False
         super().__init__(path, options, create=False, capabilities=SHARDED_CAPABILITIES, bell=bell)
 
     # --- What is known without the lock -----------------------------------------------------------
@@ -38,10 +49,18 @@ class Shard(JsonBackend):
         return None if table is None or table.paused else table.first_priority()
 
     def may_have_more(self, queue: str) -> bool:
-        """Whether there may be more to claim than is known: something is due by now, or there is news."""
+        """Whether there may be more to claim than is known, or a refusal to be heard.
+
+        Something is due by now, there is news, or a fence.
+        """
         wake_at = self.wake_at(queue)
         is_due = wake_at is not None and wake_at <= max(self.clock.wall(), self.clock.lease())
-        return is_due or self.has_news()
+        return is_due or self.has_news() or self.is_fenced(queue)
+
+    def is_fenced(self, queue: str) -> bool:
+        """Whether a claim in a queue may be refused, as that is moving."""
+        table = self.tables.get(queue) or self.tables.get(EVERY)
+        return table is not None and table.fence is not OPEN
 
     def wake_at(self, queue: str) -> float | None:
         """Return when a task of a queue may become claimable by itself."""
@@ -56,6 +75,9 @@ class Shard(JsonBackend):
         return table.tasks.get(task_id) or table.remembered.get(task_id, self.clock.wall())
 
     # --- What differs from a store of its own -----------------------------------------------------
+
+    def is_new(self, queue: str) -> bool:
+        return not self._is_known_elsewhere(queue)
 
     def set_time(self) -> None:
         super().set_time()
@@ -82,12 +104,30 @@ class Shard(JsonBackend):
             Refused: the refusal with which it would be met.
         """
         table = self.tables.get(put.queue)
+        every = self.tables.get(EVERY)
         if table is None:
+            if every is not None and every.fence is not OPEN:
+                raise refusal(put.queue, every.fence)
             return False
+        self._open(table, FenceLevel.DRAINING)
         if self._is_known(table, put):
             return True
         check_free(table, put.options)
         return False
+
+    def follow(self, put: Put) -> Outcome:
+        """Store a follow-up task, which belongs to a delivery that is settled while its queue is drained."""
+        self._follows = True
+        try:
+            return self.apply([put])[0]
+        finally:
+            self._follows = False
+
+    def _store(self, put: Put) -> Stored:
+        if not self._follows:
+            return super()._store(put)
+        table = self._open(self.table(put.queue, create=True), FenceLevel.DRAINING)
+        return self._store_in(table, put)
 
     def check_ack(self, ack: Ack) -> None:
         """Refuse an ack that is no right command, or one of whose follow-up tasks is not.

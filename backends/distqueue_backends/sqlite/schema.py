@@ -27,7 +27,10 @@ CREATE TABLE distqueue_queues (
     next_number INTEGER NOT NULL DEFAULT 1,
     paused INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
-    next_at REAL
+    next_at REAL,
+    fence TEXT NOT NULL DEFAULT 'none'
+        CHECK (fence IN ('none', 'draining', 'frozen', 'moved', 'filling')),
+    note TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE distqueue_tasks (
     key INTEGER PRIMARY KEY,

@@ -56,10 +56,10 @@ class SqlStore(TableBackend[SqlTable]):
         finally:
             statements.execute("RELEASE distqueue_command")
 
-    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
         if isinstance(record, TaskRecord) and max(record.number, record.place or 0) >= MOST_NUMBER >> 1:
             raise InvalidTask(f"the number or the place of task {record.task_id} is too large for a database")
-        return super().load(record)
+        return super().load(record, source)
 
     def new_table(self, queue: str) -> SqlTable:
         return self._tables.known(queue, _NONE)

@@ -12,37 +12,37 @@ from typing import Any, Final
 
 import msgspec
 
+from distqueue.fences import OPEN, FenceLevel, Fencing
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import QueueStats
 from distqueue_backends.sqlite import rows
 from distqueue_backends.sqlite.gone import SqlRemembered
 from distqueue_backends.sqlite.schema import MOST_NUMBER, NUMBER_BITS
 from distqueue_backends.sqlite.statements import Statements
+from distqueue_backends.sqlite.views import OF_GROUP, SqlAgenda, SqlGroups, SqlTasks, SqlUnique
 from distqueue_backends.table.entry import GONE, READY, SCHEDULED, STATES, Entry
-from distqueue_backends.table.group import Group
-from distqueue_backends.table.queue_table import Agenda, QueueTable
+from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.where import pack, payload_size, unpack
 
 _TASKS: Final = "FROM distqueue_tasks WHERE"
-_LIVE: Final = "state NOT IN ('done', 'dead')"
-_OF_GROUP: Final = f"WHERE queue = ? AND group_name = ? AND {_LIVE}"
 _IN_LINE: Final = "WHERE queue = ? AND line IS NOT NULL ORDER BY priority DESC, line, key"
-_BY_ID: Final = "WHERE queue = ? AND id = ?"
 _KNOWN: Final = (
     "SELECT EXISTS (SELECT 1 FROM distqueue_tasks WHERE queue = ? AND id = ?)"
     " OR EXISTS (SELECT 1 FROM distqueue_gone WHERE queue = ? AND id = ?)"
 )
 _ANY_KNOWN: Final = _KNOWN.replace("id = ?", "id IN (SELECT value FROM json_each(?))")
-_HEAD: Final = f"SELECT min(key) FROM distqueue_tasks {_OF_GROUP}"
-_LEAVE_LINE: Final = f"UPDATE distqueue_tasks SET line = NULL {_OF_GROUP} AND key > ?"
+_HEAD: Final = f"SELECT min(key) FROM distqueue_tasks {OF_GROUP}"
+_LEAVE_LINE: Final = f"UPDATE distqueue_tasks SET line = NULL {OF_GROUP} AND key > ?"
 _PAYLOADS: Final = f"SELECT key, data {_TASKS} key IN (SELECT value FROM json_each(?))"
+_ANY: Final = f"SELECT 1 {_TASKS} key BETWEEN ? AND ? LIMIT 1"
 _COUNT: Final = f"SELECT state, count(*) {_TASKS} key BETWEEN ? AND ? GROUP BY state"
 _COUNT_WAITING: Final = f"SELECT count(*) {_TASKS} key BETWEEN ? AND ? AND state = 'ready' AND line IS NULL"
 _UPDATE_QUEUE: Final = (
-    "UPDATE distqueue_queues SET next_number = ?, paused = ?, expired = ?, next_at = ? WHERE queue = ?"
+    "UPDATE distqueue_queues SET next_number = ?, paused = ?, expired = ?, next_at = ?, fence = ?,"
+    " note = ? WHERE queue = ?"
 )
 SELECT_QUEUE: Final = (
-    "SELECT queue, next_number, paused, expired, next_at,"
+    "SELECT queue, next_number, paused, expired, next_at, fence, note,"
     f" (SELECT max(key) {_TASKS} key < (q.queue + 1 << {NUMBER_BITS}) AND key >= q.queue << {NUMBER_BITS})"
     " FROM distqueue_queues AS q WHERE name = ?"
 )
@@ -61,6 +61,8 @@ class QueueRow(msgspec.Struct, frozen=True):
     paused: int = 0
     expired: int = 0
     next_at: float | None = None
+    fence: str = "none"
+    note: str = ""
     newest: int | None = None
 
 
@@ -70,14 +72,14 @@ class SqlTable(QueueTable):
     def __init__(self, name: str, window: float, most: int) -> None:
         super().__init__(name, window, most)
         self._statements: Statements
-        self.tasks = _Tasks(self)
-        self.unique = _Unique(self)
-        self.groups = _Groups(self)
+        self.tasks = SqlTasks(self)
+        self.unique = SqlUnique(self)
+        self.groups = SqlGroups(self)
         self.remembered = self._gone = SqlRemembered(self, window, most)
-        self.due = _Agenda(self, "until", "state = 'scheduled' AND until IS NOT NULL")
-        self.leases = _Agenda(self, "until", "state = 'leased' AND until IS NOT NULL")
-        self.keeping = _Agenda(self, "until", "state = 'done' AND until IS NOT NULL")
-        self.expiring = _Agenda(self, "expires_at", "expires_at IS NOT NULL")
+        self.due = SqlAgenda(self, "until", "state = 'scheduled' AND until IS NOT NULL")
+        self.leases = SqlAgenda(self, "until", "state = 'leased' AND until IS NOT NULL")
+        self.keeping = SqlAgenda(self, "until", "state = 'done' AND until IS NOT NULL")
+        self.expiring = SqlAgenda(self, "expires_at", "expires_at IS NOT NULL")
 
     def begin(self, statements: Statements, row: QueueRow) -> None:
         """Let a transaction begin; nothing that was known before it counts."""
@@ -90,6 +92,7 @@ class SqlTable(QueueTable):
         self.paused = bool(row.paused)
         self.expired = row.expired
         self.next_at: float = inf if row.next_at is None else row.next_at
+        self.fence = OPEN if row.fence == "none" else Fencing.of(FenceLevel(row.fence), row.note)
         self._has_come = False
         self.tasks.clear()
         self._gone.begin()
@@ -152,11 +155,12 @@ class SqlTable(QueueTable):
             paused=int(self.paused),
             expired=self.expired,
             next_at=None if self.next_at == inf else self.next_at,
+            fence=self.fence.level.value,
+            note=self.fence.note,
             newest=self._row.newest,
         )
         if now != self._row:
-            values = (now.next_number, now.paused, now.expired, now.next_at, now.queue)
-            self._statements.execute(_UPDATE_QUEUE, values)
+            self.rows(_UPDATE_QUEUE, *msgspec.structs.astuple(now)[1:-1], now.queue)
 
     def note_time(self, at: float | None) -> None:
         """Note that something happens to a task at that time."""
@@ -171,6 +175,9 @@ class SqlTable(QueueTable):
         return self.select(condition, self.queue, now)
 
     # --- Who is next ------------------------------------------------------------------------------
+
+    def has_tasks(self) -> bool:
+        return self.value(_ANY, *self.keys) is not None
 
     def take_next(self, most: int, most_bytes: float = inf) -> list[Entry]:
         taken: list[Entry] = []
@@ -209,11 +216,17 @@ class SqlTable(QueueTable):
         counts: dict[str, int] = dict(self.rows(_COUNT, *self.keys).fetchall())
         return QueueStats(
             queue=self.name,
-            **counts,
+            ready=counts.get("ready", 0),
+            scheduled=counts.get("scheduled", 0),
+            leased=counts.get("leased", 0),
+            done=counts.get("done", 0),
+            dead=counts.get("dead", 0),
             waiting=self.value(_COUNT_WAITING, *self.keys),
             remembered=len(self.remembered),
             expired=self.expired,
             paused=self.paused,
+            fence=self.fence.level,
+            fence_note=self.fence.note,
             oldest_ready_at=next((entry.put_at for entry in self.in_line()), None),
             next_due_at=self.due.next_at(),
         )
@@ -287,6 +300,14 @@ class SqlTable(QueueTable):
             self._derived = 0  # the number is not given again, though no row tells of it any more
         super().remove(entry, verb, at)
 
+    def clear(self) -> None:
+        for table in ("distqueue_tasks", "distqueue_gone"):
+            self.rows(f"DELETE FROM {table} WHERE key BETWEEN ? AND ?", *self.keys)
+        row = QueueRow(queue=self.queue, fence=self.fence.level.value, note=self.fence.note)
+        self.rows(_UPDATE_QUEUE, *msgspec.structs.astuple(row)[1:-1], row.queue)
+        self.begin(self._statements, row)
+        self.version += 1
+
     # --- Within -----------------------------------------------------------------------------------
 
     def _write(self, entry: Entry, line: int | None = None) -> None:
@@ -325,71 +346,6 @@ class SqlTable(QueueTable):
             (first,) = self.select("WHERE key = ?", head)
             if first.state == READY:
                 self._stand_in_line(first)
-
-
-class _Tasks(dict[str, Entry]):
-    """The tasks that the transaction has met, each as one object; the others are in the database."""
-
-    def __init__(self, table: SqlTable) -> None:
-        super().__init__()
-        self._table = table
-
-    def get(self, task_id: str, default: Any = None, /) -> Any:
-        if task_id in self.keys():
-            return self[task_id]
-        found = self._table.select(_BY_ID, self._table.queue, task_id)
-        return found[0] if found else default
-
-    def __contains__(self, task_id: object) -> bool:
-        return self.get(str(task_id)) is not None
-
-    def __delitem__(self, task_id: str) -> None:
-        self._table.rows(rows.DELETE, self._table.key(self[task_id].number))
-        super().__delitem__(task_id)
-
-
-class _Unique(dict[str, Entry]):
-    """Who holds which unique key."""
-
-    def __init__(self, table: SqlTable) -> None:
-        super().__init__()
-        self._table = table
-
-    def get(self, key: str, default: Any = None, /) -> Any:
-        found = self._table.select(f"WHERE queue = ? AND unique_key = ? AND {_LIVE}", self._table.queue, key)
-        return found[0] if found else default
-
-
-class _Groups(dict[str, Group]):
-    """The groups that have live tasks."""
-
-    def __init__(self, table: SqlTable) -> None:
-        super().__init__()
-        self._table = table
-
-    def get(self, name: str, default: Any = None, /) -> Any:
-        statement = f"SELECT priority FROM distqueue_tasks {_OF_GROUP} LIMIT 1"
-        priority = self._table.value(statement, self._table.queue, name)
-        return default if priority is None else Group(priority)
-
-
-class _Agenda(Agenda):
-    """Tasks for which something happens at a time; the database keeps it, as the time is in the row."""
-
-    def __init__(self, table: SqlTable, column: str, condition: str) -> None:
-        self._table = table
-        self._due = f"WHERE queue = ? AND {condition} AND {column} <= ? ORDER BY {column}, key"
-        self._next = f"SELECT min({column}) FROM distqueue_tasks WHERE queue = ? AND {condition}"
-
-    def add(self, at: float, entries: Sequence[Entry]) -> None:
-        self._table.note_time(at)
-
-    def next_at(self) -> float | None:
-        at: float | None = self._table.value(self._next, self._table.queue)
-        return at
-
-    def take_until(self, now: float) -> list[Entry]:
-        return self._table.come(self._due, now)
 
 
 def _among(states: Collection[int]) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import count, islice
+from itertools import count
 
-from distqueue.backend import Backend
 from distqueue.commands import Ack, Put
-from distqueue.errors import AlreadySettled, PayloadMismatch, TaskNotFound
+from distqueue.errors import AlreadySettled, PayloadMismatch, Refused, TaskNotFound
+from distqueue.fences import OPEN, FenceLevel, Fencing, next_fence, not_filled, refusal
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.payload import checksum
 from distqueue.results import (
-    Browsed,
     Claimed,
-    Counted,
+    Cleared,
+    Fenced,
     Lease,
     Loaded,
     Outcome,
@@ -28,7 +27,6 @@ from distqueue.results import (
 )
 from distqueue.retry import Backoff
 from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskRecord, TaskState
-from distqueue_backends.table.clock import Clock
 from distqueue_backends.table.entry import (
     DEAD,
     LEASED,
@@ -37,10 +35,9 @@ from distqueue_backends.table.entry import (
     STATES,
     Entry,
 )
-from distqueue_backends.table.journal import Journal
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.receipts import Repeated, current
-from distqueue_backends.table.records import entry_of, gone_of, lease_of, record_of, remembered_of
+from distqueue_backends.table.records import entry_of, gone_of, lease_of
 from distqueue_backends.table.steps import (
     all_plain,
     check_free,
@@ -50,106 +47,29 @@ from distqueue_backends.table.steps import (
     purge_states,
     redrive_dead,
 )
+from distqueue_backends.table.tables import Tables
 
-LAPSED = "the lease ran out before the task was settled"
+DRAINING, FILLING = FenceLevel.DRAINING, FenceLevel.FILLING
 
 
-class TableBackend[T: QueueTable](Backend):
+class TableBackend[T: QueueTable](Tables[T]):
     """Carries out every verb on tables in memory, and tells a journal which steps it takes."""
 
-    tables: dict[str, T]
-    journal: Journal
-    clock: Clock
-    _handed_out = 0
     together_from = 2
     """From how many tasks without options on it pays to store them together."""
 
-    def __init__(self, clock: Clock, dedup_window: float, dedup_max: int) -> None:
-        super().__init__()
-        self.clock = clock
-        self.dedup_window = dedup_window
-        self.dedup_max = dedup_max
-        self.now = self.lease_now = 0.0
-        self._ticked: dict[str, T] = {}
+    # --- Behind a fence ---------------------------------------------------------------------------
 
-    # --- Where the payload is: the store's own affair ---------------------------------------------
+    def _open(self, table: T, *levels: FenceLevel) -> T:
+        """Return a table if no fence stands around it but one of these levels.
 
-    def payloads(self, table: T, entries: Sequence[Entry]) -> list[bytes]:
-        """Return the payloads of tasks of a queue."""
-        raise NotImplementedError
-
-    def facts(self) -> dict[str, int | float | str | bool]:
-        """Return facts about the store for ``stats``."""
-        return {}
-
-    def version_of(self, table: T) -> int:
-        """Return what ``wait`` compares to see whether anything happened since."""
-        return table.version
-
-    # --- Time -------------------------------------------------------------------------------------
-
-    def set_time(self) -> None:
-        """Let a commit begin: everything in it happens at one time."""
-        self.now = self.clock.wall()
-        self.lease_now = self.clock.lease()
-        self._ticked.clear()
-        self._handed_out = 0
-
-    def table(self, queue: str, *, create: bool = False) -> T:
-        """Return a queue's table as it is now: what has run out is gone or back in line."""
-        table = self._ticked.get(queue)
-        if table is not None:
-            return table
-        table = self.tables.get(queue)
-        if table is None:
-            table = self.new_table(queue)
-            if not create:
-                return table
-            self.tables[queue] = table
-        self._ticked[queue] = table
-        table.version_at_start = table.version
-        self._tick(table)
-        return table
-
-    def has_work(self) -> bool:
-        """Whether the commit let something become claimable that was not so before."""
-        for table in self._ticked.values():  # noqa: SIM110 - a generator costs more than all of this
-            if table.version != table.version_at_start:
-                return True
-        return False
-
-    @abstractmethod
-    def new_table(self, queue: str) -> T:
-        """Return an empty table."""
-
-    def _tick(self, table: T) -> None:
-        if expired := table.expiring.take_until(self.now):
-            self._note("expire", table, expired)
-            for entry in expired:
-                table.remove(entry, "expire", self.now)
-        if lapsed := table.leases.take_until(self.lease_now):
-            self._note("lapse", table, lapsed)
-            for entry in lapsed:
-                table.lapse(entry, LAPSED)
-        if kept := table.keeping.take_until(self.now):
-            self._note("forget", table, kept)
-            for entry in kept:
-                table.remove(entry, "ack", self.now)
-
-    def _placed(self, queue: str) -> T:
-        """Return a queue's table with the tasks that are due by now in line, behind what is ready.
-
-        For a claim and for whoever looks; a put leaves them, so as to come before what was due.
+        Raises:
+            Moved: the queue is moving, or has moved.
         """
-        table = self.table(queue)
-        if due := table.due.take_until(self.now):
-            self._note("due", table, due)
-            for entry in due:
-                table.place_due(entry)
+        fence = table.fence
+        if fence is not OPEN and fence.level not in levels:
+            raise refusal(table.name, fence)
         return table
-
-    def _note(self, op: str, table: T, entries: Sequence[Entry], **fields: object) -> None:
-        self.journal.note(op, table.name, [entry.task_id for entry in entries], **fields)
 
     # --- Publishing -------------------------------------------------------------------------------
 
@@ -157,7 +77,7 @@ class TableBackend[T: QueueTable](Backend):
         if len(tasks) >= self.together_from and all_plain(tasks):
             table = self.table(tasks[0].queue, create=True)
             ids = [put.task_id for put in tasks]
-            if len(set(ids)) == len(ids) and not table.knows_any(ids):
+            if table.fence is OPEN and len(set(ids)) == len(ids) and not table.knows_any(ids):
                 return self._store_new(table, ids, [put.data for put in tasks])
         return each(self._store, tasks)
 
@@ -176,6 +96,11 @@ class TableBackend[T: QueueTable](Backend):
 
     def _store(self, put: Put) -> Stored:
         table = self._ticked.get(put.queue) or self.table(put.queue, create=True)
+        if table.fence is not OPEN:
+            raise refusal(table.name, table.fence)
+        return self._store_in(table, put)
+
+    def _store_in(self, table: T, put: Put) -> Stored:
         task_id, data = put.task_id, put.data
         if self._is_known(table, put):
             return Stored(task_id=task_id, duplicate=True)
@@ -208,7 +133,7 @@ class TableBackend[T: QueueTable](Backend):
     # --- Consuming --------------------------------------------------------------------------------
 
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
-        table = self._placed(queue)
+        table = self._open(self._placed(queue))
         room = MAX_BATCH_BYTES - self._handed_out
         entries = [] if table.paused else table.take_next(count, room)
         if not entries and room <= 0:
@@ -237,6 +162,8 @@ class TableBackend[T: QueueTable](Backend):
 
     def _ack(self, ack: Ack) -> Settled:
         table = self._ticked.get(ack.queue) or self.table(ack.queue)
+        if table.fence is not OPEN:
+            self._open(table, DRAINING)
         then = ack.then and self.follow_ups(ack.then)
         try:
             entry = current(table, ack.receipt, "ack", self.now)
@@ -251,7 +178,7 @@ class TableBackend[T: QueueTable](Backend):
             self._check_then(then, entry)
         table.ack(entry, self.now)
         self.journal.ack(table.name, entry.task_id)
-        stored = tuple([self._store(put) for put in then]) if then else ()
+        stored = tuple([self._store_in(self.table(put.queue, create=True), put) for put in then])
         return Settled(task_id=entry.task_id, state=TaskState.DONE, until=entry.until, then=stored)
 
     def follow_ups(self, then: Sequence[Put]) -> Sequence[Put]:
@@ -262,14 +189,14 @@ class TableBackend[T: QueueTable](Backend):
         """Refuse follow-up tasks that could not all be stored, before anything is changed."""
         check_together(then)
         for put in then:
-            table = self.table(put.queue)
+            table = self._open(self.table(put.queue), DRAINING)
             if not self._is_known(table, put) or put.task_id == acked.task_id:
                 check_free(table, put.options, acked)
 
     def retry(
         self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
     ) -> Settled:
-        table = self.table(queue)
+        table = self._open(self.table(queue), DRAINING)
         try:
             entry = current(table, receipt, "retry", self.now)
         except Repeated as done:
@@ -281,7 +208,7 @@ class TableBackend[T: QueueTable](Backend):
         return self._settled(table, entry.task_id)
 
     def release(self, queue: str, receipt: str) -> Settled:
-        table = self.table(queue)
+        table = self._open(self.table(queue), DRAINING)
         try:
             entry = current(table, receipt, "release", self.now)
         except Repeated as done:
@@ -291,7 +218,7 @@ class TableBackend[T: QueueTable](Backend):
         return self._settled(table, entry.task_id)
 
     def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
-        table = self.table(queue)
+        table = self._open(self.table(queue), DRAINING)
         try:
             entry = current(table, receipt, "reject", self.now)
         except Repeated as done:
@@ -301,7 +228,7 @@ class TableBackend[T: QueueTable](Backend):
         return self._settled(table, entry.task_id)
 
     def extend(self, queue: str, receipt: str, lease: float) -> Settled:
-        table = self.table(queue)
+        table = self._open(self.table(queue), DRAINING)
         entry = current(table, receipt, "extend", self.now)
         until = self.lease_now + lease
         table.extend(entry, until)
@@ -315,7 +242,7 @@ class TableBackend[T: QueueTable](Backend):
     # --- Administration ---------------------------------------------------------------------------
 
     def cancel(self, queue: str, task_id: str) -> Removed:
-        table = self.table(queue)
+        table = self._open(self.table(queue))
         entry = table.tasks.get(task_id)
         if entry is None:
             raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
@@ -325,7 +252,7 @@ class TableBackend[T: QueueTable](Backend):
         return Removed(task_id=task_id, state=state)
 
     def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
-        table = self.table(queue)
+        table = self._open(self.table(queue))
         if task_id is not None and (task_id not in table.tasks or table.tasks[task_id].state != DEAD):
             raise TaskNotFound(f"there is no dead task {task_id} in queue {queue}")
         count, refused = redrive_dead(table, task_id, error)
@@ -334,22 +261,51 @@ class TableBackend[T: QueueTable](Backend):
         return Redriven(count=count, refused=refused)
 
     def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
-        table = self._placed(queue)
+        table = self._open(self._placed(queue))
         count = purge_states(table, states, self.now)
         if count:
             self.journal.note("purge", queue, states=states)
         return Purged(count=count)
 
     def pause(self, queue: str, paused: bool) -> PauseSet:
-        table = self.table(queue, create=paused)
+        table = self._open(self.table(queue, create=paused), FILLING)
         if table.paused != paused:
             table.paused = paused
             table.version += not paused
             self.journal.note("pause" if paused else "resume", queue)
         return PauseSet(paused=paused)
 
-    def load(self, record: TaskRecord | RememberedTask) -> Loaded:
-        table = self.table(record.queue, create=True)
+    def fence(self, queue: str, level: FenceLevel, note: str) -> Fenced:
+        table = self.table(queue)
+        is_there = queue in self._ticked
+        before = table.fence if is_there else OPEN
+        table.fence = after = next_fence(queue, before, level, note, has_tasks=table.has_tasks())
+        if after is not OPEN and not is_there:  # also where a fence forbids new ones
+            self.tables[queue] = self._ticked[queue] = table
+        if after != before:
+            if after.level is FILLING:
+                self._forget_all(table)
+            table.version += 1  # who waits is to be told
+            self.journal.note("fence", queue, level=level, note=note)
+        return Fenced(level=after.level, note=after.note)
+
+    def clear(self, queue: str) -> Cleared:
+        table = self.table(queue)
+        if table.fence is OPEN:
+            raise Refused(f"queue {queue} has not moved, and stays as it is; purge it if you mean it")
+        self._open(table, FenceLevel.MOVED, FILLING)
+        if queue in self._ticked:  # or it is not there, and only the fence of all of them is
+            self._forget_all(table)
+        return Cleared()
+
+    def _forget_all(self, table: T) -> None:
+        table.clear()
+        self.journal.note("clear", table.name)
+
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        table = self._open(self.table(record.queue, create=not source), FILLING)
+        if source and table.fence != Fencing(FILLING, source):
+            raise not_filled(record.queue, source)
         duplicate = Loaded(task_id=record.task_id, duplicate=True)
         if record.task_id in table.tasks or table.remembered.get(record.task_id, self.now):
             return duplicate
@@ -365,33 +321,3 @@ class TableBackend[T: QueueTable](Backend):
         load_entry(table, entry)
         self.journal.load(record.queue, entry)
         return Loaded(task_id=record.task_id)
-
-    # --- Reading ----------------------------------------------------------------------------------
-
-    def find(self, queue: str, task_id: str) -> TaskRecord | None:
-        table = self._placed(queue)
-        entry = table.tasks.get(task_id)
-        return None if entry is None else self._records(table, [entry])[0]
-
-    def browse(
-        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
-    ) -> Browsed:
-        table = self._placed(queue)
-        wanted = {STATES.index(state) for state in states} or set(range(len(STATES)))
-        if order == "line":
-            return Browsed(tasks=self._records(table, list(islice(table.in_line(), limit))))
-        entries, following = table.page(wanted, limit, after)
-        return Browsed(tasks=self._records(table, entries), next=following)
-
-    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
-        page, following = self.table(queue).remembered.page(limit, after)
-        return Browsed(remembered=[remembered_of(queue, gone) for gone in page], next=following)
-
-    def stats(self, queue: str) -> Counted:
-        names = sorted(self.tables) if queue == "*" else [queue]
-        return Counted(queues=[self._placed(name).stats() for name in names], store=self.facts())
-
-    def _records(self, table: T, entries: Sequence[Entry]) -> list[TaskRecord]:
-        return [
-            record_of(table.name, entry, data) for entry, data in zip(entries, self.payloads(table, entries))
-        ]

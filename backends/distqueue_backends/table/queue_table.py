@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
+from distqueue.fences import OPEN
 from distqueue.results import QueueStats
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import (
@@ -90,16 +91,22 @@ class QueueTable:
 
     def __init__(self, name: str, dedup_window: float, dedup_max: int) -> None:
         self.name = name
+        self.fence = OPEN
+        self.version = self.version_at_start = 0
+        self._dedup = (dedup_window, dedup_max)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Be as a queue that nobody has used yet."""
         self.tasks: dict[str, Entry] = {}
         self.counts = [0, 0, 0, 0, 0, 0]
         self.next_number = 1
         self.last_number = 0
         self.paused = False
         self.expired = 0
-        self.remembered = Remembered(dedup_window, dedup_max)
+        self.remembered = Remembered(*self._dedup)
         self.unique: dict[str, Entry] = {}
         self.groups: dict[str, Group] = {}
-        self.version = self.version_at_start = 0
         self.size = 0
         self._pager = Pager()
         self._lines: dict[int, Line] = {}
@@ -127,6 +134,10 @@ class QueueTable:
             if len(taken) == most or size >= most_bytes:
                 break
         return taken
+
+    def has_tasks(self) -> bool:
+        """Whether there is a task, in whatever state."""
+        return bool(self.tasks)
 
     def first_priority(self) -> int | None:
         """Return the priority of the task that comes next, ``None`` if nobody is in line."""
@@ -171,6 +182,8 @@ class QueueTable:
             remembered=len(self.remembered),
             expired=self.expired,
             paused=self.paused,
+            fence=self.fence.level,
+            fence_note=self.fence.note,
             oldest_ready_at=None if first is None else first.put_at,
             next_due_at=self.due.next_at(),
         )
@@ -306,6 +319,11 @@ class QueueTable:
         if entry.options is not DEFAULT_OPTIONS:
             self._let_go(entry)
         self.remembered.add(Gone(entry.task_id, at, entry.checksum, verb, entry.deliveries, entry.token))
+
+    def clear(self) -> None:
+        """All is forgotten but the fence."""
+        self._begin()
+        self.version += 1
 
     # --- Within -----------------------------------------------------------------------------------
 

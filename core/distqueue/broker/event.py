@@ -35,7 +35,7 @@ class EventType(StrEnum):
     SETTLE = "settle"
     """Deliveries are settled or prolonged."""
     ADMIN = "admin"
-    """Tasks are cancelled, redriven, purged or loaded; the queue is paused or resumed."""
+    """Tasks are cancelled, redriven, purged or loaded; the queue is paused, resumed, fenced or cleared."""
     REPLY = "reply"
     """The broker process answers."""
     SHUTDOWN = "shutdown"
@@ -235,7 +235,7 @@ _TYPES: Final[dict[type[Command] | type[None], EventType]] = {
     c.Put: EventType.WRITE,
     **dict.fromkeys((c.Ack, c.Retry, c.Release, c.Reject, c.Extend), EventType.SETTLE),
     **dict.fromkeys((c.Cancel, c.Redrive, c.Purge, c.Pause, c.Resume), EventType.ADMIN),
-    **dict.fromkeys((c.LoadTask, c.LoadRemembered), EventType.ADMIN),
+    **dict.fromkeys((c.Fence, c.Clear, c.LoadTask, c.LoadRemembered), EventType.ADMIN),
 }
 _AS_THEY_ARE: Final[set[type]] = {Stored, Settled, Claimed}
 """The results that most answers consist of, and that are said as they are."""

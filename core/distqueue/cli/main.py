@@ -18,6 +18,7 @@ from distqueue.cli import (
     consume,
     demo,
     installed,
+    move,
     publish,
     read,
     serve,
@@ -56,6 +57,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
     "Stores": {
         "export": transfer.export_verb,
         "import": transfer.import_verb,
+        "move": move.move,
         "serve": serve.serve,
         "fsck": check.fsck,
         "bench": bench.bench,

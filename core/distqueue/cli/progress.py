@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 type OnProgress = Callable[[int], None]
+type OnPhase = Callable[[str, int, int], None]
 
 
 @contextmanager
@@ -20,16 +25,31 @@ def progress(
     if not is_shown or not sys.stderr.isatty():
         yield _ignore
         return
+    with _bar(in_bytes=in_bytes) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def phases() -> Iterator[OnPhase]:
+    """Show what is being done and how far it has got, until the block ends; the function is told both."""
+    if not sys.stderr.isatty():
+        yield _ignore
+        return
+    with _bar() as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _bar(*, in_bytes: bool = False) -> Progress:
     # Imported here, as that takes longer than most commands do.
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
     amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _ignore(done: int) -> None:
+def _ignore(*seen: object) -> None:
     pass

@@ -20,7 +20,8 @@ from distqueue.cli.output import (
 from distqueue.cli.store import Store, open_store
 from distqueue.commands import Browse, Find, Stats
 from distqueue.errors import TaskNotFound
-from distqueue.results import Browsed, Counted, Found
+from distqueue.fences import FenceLevel
+from distqueue.results import Browsed, Counted, Found, QueueStats
 from distqueue.task import TaskRecord, TaskState
 
 _PAGE = 1000
@@ -49,9 +50,9 @@ def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> N
         return
     counts = ("queue", "ready", "scheduled", "leased", "done", "dead", "waiting", "paused")
     print_table(
-        [*counts, "oldest ready"],
+        [*counts, "oldest ready", "fence"],
         [
-            [*(getattr(each, name) for name in counts), shown_age(each.oldest_ready_at)]
+            [*(getattr(each, name) for name in counts), shown_age(each.oldest_ready_at), _shown_fence(each)]
             for each in counted.queues
         ],
     )
@@ -109,6 +110,16 @@ def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, columns: Sequence[s
             print_json(task)
         return
     print_table(columns, ([_shown(task, column, shown_age) for column in columns] for task in tasks))
+
+
+def _shown_fence(stats: QueueStats) -> str:
+    match stats.fence:
+        case FenceLevel.NONE:
+            return ""
+        case FenceLevel.FILLING:
+            return f"filling from {stats.fence_note}"
+        case level:
+            return f"{level} to {stats.fence_note}"
 
 
 def _shown(task: TaskRecord, name: str, show_time: Callable[[float | None], str]) -> object:

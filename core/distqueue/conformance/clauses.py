@@ -39,6 +39,7 @@ DECLARED: Final[dict[str, Callable[[Capabilities], bool]]] = {
     "dedup": lambda has: has.dedup_window != 0 and has.dedup_max != 0,
     "expiry": lambda has: has.expiry,
     "pause": lambda has: has.pause,
+    "fence": lambda has: has.fence,
     "browse": lambda has: has.browse,
     "keep_done": lambda has: has.keep_done,
     "shared_between_processes": lambda has: has.shared_between_processes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
 
 from distqueue.broker import Broker
 from distqueue.commands import Browse, Command, Remembered, Stats
@@ -14,12 +13,7 @@ from distqueue.task import RememberedTask, TaskRecord
 from distqueue.transfer.asking import Asker, asking
 from distqueue.transfer.files import writing
 from distqueue.transfer.lines import HEADER_LINE, Counts, Line, encode_line
-
-PAGE: Final = 1000
-"""The most tasks that are read at once."""
-PAGE_BYTES: Final = 1024 * 1024
-"""Pages become smaller where they have more bytes than this."""
-_FIRST_PAGE: Final = 50
+from distqueue.transfer.pages import FIRST_PAGE, PAGE, next_limit
 
 
 async def export_store(
@@ -93,7 +87,7 @@ class _Export:
 
     async def _pages_of_tasks(self, queue: str) -> AsyncIterator[list[TaskRecord]]:
         after: int | None = None
-        limit = _FIRST_PAGE
+        limit = FIRST_PAGE
         seen: set[int] = set()
         while True:
             browsed = await self._ask(Browse(queue=queue, limit=limit, after=after), Browsed)
@@ -101,8 +95,7 @@ class _Export:
                 yield page
             if (after := browsed.next) is None:
                 return
-            size = sum(len(memoryview(task.data)) for task in browsed.tasks)
-            limit = min(limit * 2, PAGE) if size < PAGE_BYTES else max(limit // 4, 1)
+            limit = next_limit(limit, browsed.tasks)
 
     async def _pages_of_memory(self, queue: str) -> AsyncIterator[list[RememberedTask]]:
         after: int | None = None

@@ -9,6 +9,7 @@ from distqueue.conformance.suite.closing import Closing, Threads
 from distqueue.conformance.suite.declaring import Declaring
 from distqueue.conformance.suite.dedup import Dedup
 from distqueue.conformance.suite.expiry import Expiry
+from distqueue.conformance.suite.fencing import Fences
 from distqueue.conformance.suite.groups import Groups
 from distqueue.conformance.suite.keeping import Keeping
 from distqueue.conformance.suite.limits import Limits
@@ -40,6 +41,7 @@ class BackendConformance(
     Threads,
     Closing,
     Reopening,
+    Fences,
     Moving,
     Keeping,
     Expiry,

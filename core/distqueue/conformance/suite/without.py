@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from distqueue.commands import Ack, Browse, Claim, Pause, Remembered, Resume, Retry
+from distqueue.commands import Ack, Browse, Claim, Clear, Fence, Pause, Remembered, Resume, Retry
 from distqueue.conformance.processes import OtherProcess
 from distqueue.conformance.suite.subject import LONG, PutOptions, Subject, expect
 from distqueue.errors import DistqueueError, SettleRefused, Unsupported
+from distqueue.fences import EVERY, FenceLevel
 from distqueue.results import Claimed, Settled, Stored
 from distqueue.task import TaskState
 
@@ -53,6 +54,16 @@ def without_pause(test: Subject) -> None:
     for command in (Pause(queue=test.queue), Resume(queue=test.queue)):
         test.refuse(command, Unsupported)
         assert not test.stats().paused
+    test.take("it")
+
+
+def without_fence(test: Subject) -> None:
+    """A queue cannot be fenced, and so is not."""
+    test.put(task_id="it")
+    for queue in (test.queue, EVERY):
+        test.refuse(Fence(queue=queue, level=FenceLevel.DRAINING, note="acme:///there"), Unsupported)
+    test.refuse(Clear(queue=test.queue), Unsupported)
+    test.put(task_id="new", queue="new")
     test.take("it")
 
 
@@ -146,6 +157,7 @@ WITHOUT: Final[dict[str, Callable[[Subject], None]]] = {
     "dedup": without_dedup,
     "expiry": lambda test: refuses(test, {"expires_in": LONG}),
     "pause": without_pause,
+    "fence": without_fence,
     "browse": without_browse,
     "keep_done": lambda test: refuses(test, {"keep_done": LONG}),
     "shared_between_processes": without_sharing,

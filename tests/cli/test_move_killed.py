@@ -1,0 +1,146 @@
+"""``move`` killed with SIGKILL in the middle, again and again: the same command always finishes it.
+
+All fifty kills: ``pytest -n 0 tests/cli/test_move_killed.py``
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distqueue.commands import Ack, Put
+from distqueue.outcomes import expect
+from distqueue.results import Settled, Stored
+from tests.transfer.conftest import Store, everything, fences
+
+from .conftest import Shell
+
+KILLS = 10
+PAIRS = {
+    "json to sqlite": ("json", "sqlite", ""),
+    "json to json": ("json", "json", ""),
+    "sqlite to sqlite": ("sqlite", "sqlite", ""),
+    "a broker process serves the one": ("json", "sqlite", "one"),
+    "broker processes serve both": ("sqlite", "json", "one other"),
+}
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        store.broker.close()
+
+
+def fill(url: str) -> None:
+    """Bring tasks into every state, and enough of them that a move takes a while."""
+    with opened(url) as store:
+        store.fill()
+        store.put(*[f"many{number}" for number in range(3000)], queue="many", data="x" * 300)
+        leases = store.claim(1500, "many")
+        for outcome in store.do(*[Ack(queue="many", receipt=each.receipt) for each in leases[:1000]]):
+            expect(outcome, Settled)
+
+
+def content(url: str) -> dict[str, list[Any]]:
+    with opened(url) as store:
+        return everything(store)
+
+
+def is_in_the_middle(source: str, target: str) -> bool:
+    """Whether a move has begun and not finished."""
+    with opened(source) as one, opened(target) as other:
+        here, there = fences(one), fences(other)
+    return bool(here) and (set(here.values()) != {"moved"} or bool(there))
+
+
+class Moments:
+    """Draws when to kill a move, and learns from where that was too early or too late; in seconds."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._first, self._last = 0.2, 1.0
+
+    def next(self) -> float:
+        return self._random.uniform(self._first, self._last)
+
+    def was_early(self, at: float) -> None:
+        self._first = min(at + 0.01, self._last - 0.05)
+        self._last += 0.02
+
+    def was_late(self, at: float) -> None:
+        self._last = max(at - 0.01, self._first + 0.05)
+        self._first = max(self._first - 0.02, 0.05)
+
+
+def killed_after(shell: Shell, seconds: float, *arguments: str) -> bool:
+    """Run a command and kill it after a while; return whether it was still running."""
+    child = shell.start(*arguments)
+    try:
+        child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+    return child.returncode == -signal.SIGKILL
+
+
+def serve(shell: Shell, url: str, stack: ExitStack) -> None:
+    """Let a broker process serve a store until the stack unwinds."""
+    child = shell.start("serve", "-u", url)
+    assert child.stderr
+    while "serving" not in (line := child.stderr.readline()):
+        assert line, "it did not start"
+    stack.callback(child.wait)
+    stack.callback(child.terminate)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_move_killed_in_the_middle_is_finished_by_the_same_command(
+    shell: Shell, tmp_path: Path, pair: str
+) -> None:
+    one, other, served = PAIRS[pair]
+    source, target = f"{one}:///{tmp_path}/one", f"{other}:///{tmp_path}/other"
+    fill(source)
+    before = content(source)
+    moments, kills, tries = Moments(pair), 0, 0
+    with ExitStack() as stack:
+        for name, url in (("one", source), ("other", target)):
+            if name in served.split():
+                serve(shell, url, stack)
+        while kills < KILLS:
+            tries += 1
+            assert tries < 20 * KILLS, f"only {kills} of {tries} kills came in the middle"
+            at = moments.next()
+            was_killed = killed_after(shell, at, "move", source, target, "--now")
+            if was_killed and not is_in_the_middle(source, target):
+                with opened(source) as store:
+                    was_early = not fences(store)
+                moments.was_early(at) if was_early else moments.was_late(at)
+                if was_early:
+                    continue
+            elif not was_killed:
+                moments.was_late(at)
+            else:
+                kills += 1
+                assert content(source) == before
+                shell("move", source, target, "--now")
+            assert content(target) == before
+            source, target = target, source
+    with opened(source) as store:
+        assert fences(store) == {}
+        again = [Put(queue="many", task_id=f"many{number}", data=b"1") for number in (0, 999, 1000, 2999)]
+        assert [type(each).__name__ for each in store.do(*again)] == ["PayloadMismatch"] * 4
+        expect(store.do(Put(queue="many", task_id="new", data=b"1"))[0], Stored)
+        line = [each.task_id for each in store.claim(2000, "many")]
+        assert line == [f"many{number}" for number in range(1500, 3000)] + ["new"]
