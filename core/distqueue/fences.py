@@ -7,6 +7,7 @@ knows the note, so that two moves to different places never meet.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -112,6 +113,15 @@ def next_fence(queue: str, now: Fencing, level: FenceLevel, note: str, *, has_ta
     if now.level in _ORDER and level in _ORDER:
         level = max(now.level, level, key=_ORDER.index)
     return Fencing(level, note)
+
+
+def lowest(fences: Sequence[Fencing]) -> Fencing:
+    """Return one fence for the parts of a queue: the one that lets most through of those that stand.
+
+    They differ only between the first part that a command has reached and the last.
+    """
+    standing = [fence for fence in fences if fence is not OPEN]
+    return min(standing, key=lambda fence: [*FenceLevel].index(fence.level), default=OPEN)
 
 
 def around_new(fence: Fencing) -> Fencing:

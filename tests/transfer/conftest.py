@@ -30,6 +30,7 @@ from distqueue.opening import open_broker
 from distqueue.outcomes import expect
 from distqueue.results import Browsed, Claimed, Counted, Lease, Outcome
 from distqueue.task import RememberedTask, TaskRecord
+from distqueue.transfer.comparing import normalised
 from distqueue.transfer.exporting import export_store
 from distqueue.transfer.importing import Imported, import_store
 from distqueue.transfer.lines import Counts
@@ -104,6 +105,16 @@ def everything(store: Store) -> dict[str, list[TaskRecord | RememberedTask | boo
             is_paused,
         ]
     return found
+
+
+def without_places(store: Store) -> dict[str, list[str]]:
+    """Return all that there is of each queue, but for the order: shards have one each."""
+    return {
+        queue: sorted(
+            str(normalised(each, places=False) if isinstance(each, TaskRecord) else each) for each in content
+        )
+        for queue, content in everything(store).items()
+    }
 
 
 def fences(store: Store) -> dict[str, str]:

@@ -20,22 +20,25 @@ from distqueue.commands import (
     Command,
     Fence,
     LoadTask,
+    Pause,
     Put,
+    Reject,
     Release,
 )
 from distqueue.errors import Moved, MoveFailed, Refused, StoreFull, TaskNotFound, Unsupported
 from distqueue.fences import EVERY, FenceLevel
 from distqueue.ids import new_token
 from distqueue.outcomes import expect
-from distqueue.results import Fenced, Outcome, Seen, Settled, Stored
+from distqueue.results import Browsed, Fenced, Outcome, Seen, Settled, Stored
 from distqueue.transfer.ends import End, check_ends
 from distqueue.transfer.moving import move_store
 from distqueue.transfer.undoing import empty_source, undo_move
 
-from .conftest import Store, everything, fences, queue_names
+from .conftest import Store, everything, fences, queue_names, without_places
 
 SCHEMES = ("memory", "json", "sqlite")
 PAIRS = [(one, other) for one in SCHEMES for other in SCHEMES]
+SHARDED = [("sharded-json", "json"), ("json", "sharded-json"), ("sharded-json", "sharded-json")]
 
 
 class Killed(Exception):
@@ -427,6 +430,99 @@ def test_two_who_move_the_same_do_not_disturb_each_other(make: Stores) -> None:
     assert has_finished
     assert everything(target) == {"default": [False]}
     assert all(each.is_old for each in move(source, target))
+
+
+# --- Shards -------------------------------------------------------------------------------------------
+
+
+def fill_for_shards(store: Store) -> None:
+    """Bring tasks into every state, in groups too; unique keys are what a sharded store does not have."""
+    store.put(*[f"t{number}" for number in range(100)])
+    leases = store.claim(30)
+    store.do(*[Ack(queue="default", receipt=each.receipt) for each in leases[:20]])
+    store.do(*[Reject(queue="default", receipt=each.receipt, error="no") for each in leases[20:25]])
+    for number in range(5):
+        for group in range(6):
+            store.put(f"{group}-{number}", queue="groups", group=f"group {group}")
+    store.put("later", delay=1000, queue="other")
+    store.do(Pause(queue="other"))
+
+
+def order_in_groups(store: Store) -> dict[str, list[str]]:
+    order: dict[str, list[str]] = {}
+    page = expect(store.do(Browse(queue="groups", limit=999))[0], Browsed)
+    for task in page.tasks:
+        if task.group is not None:
+            order.setdefault(task.group, []).append(task.task_id)
+    return order
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("one", "other"), SHARDED, ids=["from", "to", "between"])
+def test_shards_move_killed_at_any_call(make: Stores, one: str, other: str, *, after: bool) -> None:
+    source = make(one, **({"shards": 3} if one.startswith("sharded") else {}))
+    target = make(other, **({"shards": 5} if other.startswith("sharded") else {}))
+    fill_for_shards(source)
+    before = without_places(source)
+    for dies_at in count():
+        calls = count()
+        ends = [End(Mortal(each.broker, calls, dies_at, after=after), each.url) for each in (source, target)]
+        try:
+            move_store(ends[0], ends[1], now=True)
+            break
+        except Killed:
+            assert without_places(source) == before
+            move(source, target, now=True)
+            assert without_places(target) == before
+            assert fences(target) == {}
+        source, target = target, source
+    assert dies_at > 15
+    assert order_in_groups(target) == {f"group {n}": [f"{n}-{k}" for k in range(5)] for n in range(6)}
+
+
+def test_follow_up_tasks_for_another_shard_come_along(make: Stores) -> None:
+    source, target = make("sharded-json", shards=7), make("json")
+    source.put("a", "b")
+    leases = source.claim(2)
+    assert source.do(Fence(queue="default", level=FenceLevel.DRAINING, note=target.url))
+    for at, lease in enumerate(leases):
+        then = tuple(Put(queue="default", task_id=f"then{at}{n}", data=b"1") for n in range(8))
+        expect(source.do(Ack(queue="default", receipt=lease.receipt, then=then))[0], Settled)
+    (moved,) = move(source, target)
+    assert moved.tasks == 16
+    assert {each.task_id for each in target.claim(99)} == {f"then{at}{n}" for at in (0, 1) for n in range(8)}
+
+
+def test_no_follow_up_task_gets_into_a_frozen_queue_in_another_shard(make: Stores) -> None:
+    source = make("sharded-json", shards=7)
+    source.put("a", queue="one")
+    lease = source.claim(queue="one")[0]
+    for fenced, queue in (("two", "two"), (EVERY, "three")):
+        then = tuple(Put(queue=queue, task_id=f"then{n}", data=b"1") for n in range(8))
+        source.do(Fence(queue=fenced, level=FenceLevel.FROZEN, note="acme:///x"))
+        assert isinstance(source.do(Ack(queue="one", receipt=lease.receipt, then=then))[0], Moved)
+    source.do(Fence(queue="two", level=FenceLevel.NONE, note="acme:///x"))
+    then = tuple(Put(queue="two", task_id=f"then{n}", data=b"1") for n in range(8))
+    expect(source.do(Ack(queue="one", receipt=lease.receipt, then=then))[0], Settled)
+    assert len(source.claim(9, "two")) == 8
+
+
+def test_a_store_with_a_damaged_shard_is_not_moved(make: Stores, tmp_path: Path) -> None:
+    source, target = make("sharded-json", shards=3), make("json")
+    for number in range(30):
+        source.put(f"t{number}")
+    source.broker.close()
+    path = tmp_path / "0.sharded-json" / "shard-01.json"
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"\n") + 20] ^= 1
+    path.write_bytes(raw)
+    damaged = Store(source.url)
+    try:
+        with pytest.raises(Refused, match="cannot be used"):
+            move(damaged, target)
+        assert (fences(damaged), fences(target)) == ({}, {})
+    finally:
+        damaged.broker.close()
 
 
 # --- Refused ----------------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from distqueue.commands import (
     Ack,
     Cancel,
     Claim,
+    Clear,
     Command,
     Fence,
     Find,
     Put,
     Redrive,
     Remembered,
-    Stats,
 )
 from distqueue.errors import (
     OutcomeUnknown,
@@ -35,9 +35,8 @@ from distqueue.errors import (
     StoreServed,
     UnsupportedFormat,
 )
-from distqueue.fences import EVERY, Fencing, next_fence
 from distqueue.limits import check_command
-from distqueue.results import Counted, Outcome
+from distqueue.results import Outcome
 from distqueue_backends.sharded.claims import Claims, OpenClaim
 from distqueue_backends.sharded.forwarding import Forwarding
 from distqueue_backends.sharded.locating import locate
@@ -127,42 +126,29 @@ class Call:
             command = self._commands[position]
             try:
                 check_command(command)
-                self._outcomes[position] = (
-                    self._fence(command) if isinstance(command, Fence) else self._everywhere(command)
-                )
+                self._outcomes[position] = self._everywhere(command)
             except Refused as refusal:
                 self._outcomes[position] = refusal.with_traceback(None)
-
-    def _fence(self, command: Fence) -> Outcome:
-        """Fence all shards, once nothing is on its way between them that the fence would keep out.
-
-        Raises:
-            ShardUnavailable: one cannot be used, so that its tasks would be left behind.
-        """
-        if self._shards.damage:
-            raise self._shards.refusal(min(self._shards.damage))
-        with self._kept(None):
-            self._forwarding.begin()
-        try:
-            self._forwarding.forward_all()
-            self._check_fence(command)
-            return self._everywhere(command)
-        finally:
-            self._forwarding.end()
-
-    def _check_fence(self, command: Fence) -> None:
-        """Refuse a fence that some shards would take and others would not."""
-        counted = self._everywhere(Stats(queue=command.queue))
-        if command.queue == EVERY or not isinstance(counted, Counted):
-            return
-        stats = counted.queues[0]
-        tasks = stats.ready + stats.scheduled + stats.leased + stats.done + stats.dead
-        now = Fencing.of(stats.fence, stats.fence_note)
-        next_fence(command.queue, now, command.level, command.note, has_tasks=tasks > 0)
 
     def _everywhere(self, command: Command) -> Outcome:
         if type(command) is Remembered:
             return page_of_memory(command, self._shards, self._ask)
+        if isinstance(command, Fence | Clear) and self._shards.damage:
+            raise self._shards.refusal(min(self._shards.damage))
+        if type(command) is Fence:
+            self._sync()
+            with self._kept(None), self._forwarding.at_rest():
+                self._check_fence(command)
+                return self._in_every_shard(command)
+        return self._in_every_shard(command)
+
+    def _check_fence(self, fence: Fence) -> None:
+        """Refuse a fence that cannot be put up in some shard before it is in another."""
+        for shard in self._shards:
+            self._refresh(shard)
+            shard.check_fence(fence)
+
+    def _in_every_shard(self, command: Command) -> Outcome:
         answers = [
             (shard.number, self._ask(shard, [share(command, shard.number)])[0]) for shard in self._shards
         ]

@@ -7,12 +7,12 @@ another has stored before, and that may be done and forgotten by now.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from distqueue.commands import Ack, LoadTask, Put, Stats
-from distqueue.errors import Moved, OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
+from distqueue.errors import OutcomeUnknown, Refused, ShardUnavailable, StoreError, StoreFull
 from distqueue.ids import new_task_id, parse_receipt
 from distqueue.limits import check_types
 from distqueue.results import Loaded, Outcome, Settled, Stored
@@ -90,19 +90,33 @@ class Forwarding:
         for shard in self._shards:
             if shard.outbox is not None and self._lock.try_acquire():
                 try:
-                    self._forward_from(shard)
+                    with suppress(StoreError, OutcomeUnknown):
+                        shard.apply([])  # what is there now
+                        self.forward(shard)
                 finally:
                     self._lock.release()
 
-    def forward_all(self) -> None:
-        """Send on what is in any outbox. The lock is held."""
-        for shard in self._shards:
-            self._forward_from(shard)
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """See to it that no follow-up task is on its way, until the block ends.
 
-    def _forward_from(self, shard: Shard) -> None:
-        with suppress(StoreError, OutcomeUnknown):
-            shard.apply([])  # what is there now
-            self.forward(shard)
+        Raises:
+            ShardUnavailable: one cannot be brought to its shard.
+            StoreBusy, StoreServed: somebody else has the lock of the store.
+        """
+        self.begin()
+        try:
+            for shard in self._shards:
+                shard.apply([])  # what is there now
+                self.forward(shard)
+                if shard.outbox is not None:
+                    raise ShardUnavailable(
+                        f"follow-up tasks in {shard.path} cannot be brought to their shards yet, the log "
+                        "says why; mend that and try again"
+                    )
+            yield
+        finally:
+            self.end()
 
     def forward(self, source: Shard) -> None:
         """Send on what is in the outbox of a shard. The lock is held, and all of it is on the disk.
@@ -127,8 +141,8 @@ class Forwarding:
     def _send(self, put: Put, now: float) -> bool:
         """Store a follow-up task in its shard, as a dead one if that refuses it; tell whether it is there."""
         shard = self._shard_of(put)
-        outcome = shard.follow(put)
-        if isinstance(outcome, StoreFull | Moved):
+        outcome = shard.forward(put)
+        if isinstance(outcome, StoreFull):
             return False
         if not isinstance(outcome, Refused):
             return True

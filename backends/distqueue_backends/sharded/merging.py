@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -20,7 +20,7 @@ from distqueue.commands import (
     Resume,
     Stats,
 )
-from distqueue.fences import FenceLevel
+from distqueue.fences import FenceLevel, Fencing, lowest
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import (
     Browsed,
@@ -42,7 +42,6 @@ type Answers = Sequence[tuple[int, Outcome]]
 
 _SUMMED: Final = ("ready", "scheduled", "leased", "done", "dead", "waiting", "remembered", "expired")
 _SUMMED_FACTS: Final = ("file_bytes", "used_bytes", "live_bytes", "commits")
-_STEPS: Final = (FenceLevel.DRAINING, FenceLevel.FILLING, FenceLevel.FROZEN, FenceLevel.MOVED)
 
 
 def is_about_all(command: Command) -> bool:
@@ -143,6 +142,20 @@ def _first(command: Command, answers: Answers, shards: Shards) -> Outcome:
     return answers[0][1]
 
 
+def _fenced(command: Fence, answers: Answers, shards: Shards) -> Outcome:
+    fence = lowest([Fencing.of(each.level, each.note) for _, each in answers if isinstance(each, Fenced)])
+    return Fenced(level=fence.level, note=fence.note)
+
+
+def _fence_of_all(parts: Sequence[Counted]) -> dict[str, str]:
+    """Return the fence around what is not there yet, if one stands."""
+    stores = [part.store for part in parts if "fence" in part.store]
+    if not stores:
+        return {}
+    fence = lowest([Fencing(FenceLevel(str(each["fence"])), str(each["fence_note"])) for each in stores])
+    return {"fence": fence.level.value, "fence_note": fence.note}
+
+
 def _counted(command: Stats, answers: Answers, shards: Shards) -> Outcome:
     parts = [answer for _, answer in answers if isinstance(answer, Counted)]
     queues: dict[str, list[QueueStats]] = {}
@@ -154,47 +167,24 @@ def _counted(command: Stats, answers: Answers, shards: Shards) -> Outcome:
         store={
             "path": shards.directory,
             "shards": shards.count,
+            **_fence_of_all(parts),
             **({"damaged": ", ".join(shards.damaged)} if shards.damage else {}),
             **{name: sum(cast(int, part.store[name]) for part in parts) for name in _SUMMED_FACTS},
-            **_fence_of_all(parts),
         },
     )
 
 
 def _sum(queue: str, parts: Sequence[QueueStats]) -> QueueStats:
+    fence = lowest([Fencing.of(part.fence, part.fence_note) for part in parts])
     return QueueStats(
         queue=queue,
+        fence=fence.level,
+        fence_note=fence.note,
         paused=any(part.paused for part in parts),
         oldest_ready_at=_earliest([part.oldest_ready_at for part in parts]),
         next_due_at=_earliest([part.next_due_at for part in parts]),
-        **_least_fence([(part.fence, part.fence_note) for part in parts]),
         **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED},
     )
-
-
-def _fenced(command: Fence, answers: Answers, shards: Shards) -> Outcome:
-    fences = [(answer.level, answer.note) for _, answer in answers if isinstance(answer, Fenced)]
-    least = _least_fence(fences)
-    return Fenced(level=least["fence"], note=least["fence_note"])
-
-
-def _fence_of_all(parts: Sequence[Counted]) -> dict[str, str]:
-    """Return the fence around queues that are not there yet, as the facts of a store have it."""
-    fences = [
-        (FenceLevel(str(part.store.get("fence", "none"))), part.store.get("fence_note")) for part in parts
-    ]
-    least = _least_fence(fences)
-    return {} if least["fence"] is FenceLevel.NONE else least
-
-
-def _least_fence(fences: Sequence[tuple[FenceLevel, Any]]) -> dict[str, Any]:
-    """Return the fence that has got least far: who was interrupted goes on from there.
-
-    That some shards have none counts only if none has one.
-    """
-    standing = [fence for fence in fences if fence[0] in _STEPS]
-    level, note = min(standing, key=lambda fence: _STEPS.index(fence[0]), default=(FenceLevel.NONE, ""))
-    return {"fence": level, "fence_note": note}
 
 
 def _earliest(times: Sequence[float | None]) -> float | None:

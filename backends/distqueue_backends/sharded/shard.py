@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
-from distqueue.commands import Ack, Command, Put
-from distqueue.fences import EVERY, OPEN, FenceLevel, refusal
-from distqueue.results import Counted, Outcome, Purged, Stored
+from distqueue.commands import Ack, Command, Fence, Put
+from distqueue.fences import EVERY, OPEN, FenceLevel, Fencing, around_new, next_fence, refusal
+from distqueue.results import Outcome, Purged
 from distqueue_backends.bell import Bell
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
@@ -17,24 +18,17 @@ from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.remembered import Gone
 from distqueue_backends.table.steps import check_free, check_together
 
+UNKNOWN: Final = 0
+"""The priority by which a shard goes that has news: most tasks have this one."""
+
 
 class Shard(JsonBackend):
     """A file of the store, and what is known of it without taking its lock."""
 
-    def __init__(
-        self,
-        path: str,
-        options: ShardedOptions,
-        bell: Bell,
-        number: int,
-        count: int,
-        is_known_elsewhere: Callable[[str], bool],
-    ) -> None:
+    def __init__(self, path: str, options: ShardedOptions, bell: Bell, number: int, count: int) -> None:
         self.number = number
-        self._is_known_elsewhere = is_known_elsewhere
         self._count = count
         self.handed_out = 0
-        self._follows = False
         super().__init__(path, options, create=False, capabilities=SHARDED_CAPABILITIES, bell=bell)
 
     # --- What is known without the lock -----------------------------------------------------------
@@ -46,21 +40,15 @@ class Shard(JsonBackend):
     def first_priority(self, queue: str) -> int | None:
         """Return the priority of the task that is known to be next in line, ``None`` if there is none."""
         table = self.tables.get(queue)
+        if self._fence_around(queue) is not OPEN:
+            return UNKNOWN  # so that a claim comes here, and is told
         return None if table is None or table.paused else table.first_priority()
 
     def may_have_more(self, queue: str) -> bool:
-        """Whether there may be more to claim than is known, or a refusal to be heard.
-
-        Something is due by now, there is news, or a fence.
-        """
+        """Whether there may be more to claim than is known: something is due by now, or there is news."""
         wake_at = self.wake_at(queue)
         is_due = wake_at is not None and wake_at <= max(self.clock.wall(), self.clock.lease())
-        return is_due or self.has_news() or self.is_fenced(queue)
-
-    def is_fenced(self, queue: str) -> bool:
-        """Whether a claim in a queue may be refused, as that is moving."""
-        table = self.tables.get(queue) or self.tables.get(EVERY)
-        return table is not None and table.fence is not OPEN
+        return is_due or self.has_news()
 
     def wake_at(self, queue: str) -> float | None:
         """Return when a task of a queue may become claimable by itself."""
@@ -76,16 +64,9 @@ class Shard(JsonBackend):
 
     # --- What differs from a store of its own -----------------------------------------------------
 
-    def is_new(self, queue: str) -> bool:
-        return not self._is_known_elsewhere(queue)
-
     def set_time(self) -> None:
         super().set_time()
         self._handed_out = self.handed_out  # by the other shards, in the same call
-
-    def stats(self, queue: str) -> Counted:
-        counted = super().stats(queue)
-        return Counted(queues=[each for each in counted.queues if each.queue != OUTBOX], store=counted.store)
 
     # --- Follow-up tasks for other shards ---------------------------------------------------------
 
@@ -97,37 +78,44 @@ class Shard(JsonBackend):
         check_together(then)
         return [put if self.is_ours(put) else pack(put) for put in then]
 
+    def _fence_around(self, queue: str) -> Fencing:
+        table = self.tables.get(queue) or self.tables.get(EVERY)
+        return OPEN if table is None else table.fence if table.name == queue else around_new(table.fence)
+
+    def check_fence(self, fence: Fence) -> None:
+        """Refuse a fence that cannot be put up here, given what is known.
+
+        Raises:
+            Refused: it cannot.
+        """
+        table = self.tables.get(fence.queue)
+        now, has_tasks = (OPEN, False) if table is None else (table.fence, table.has_tasks())
+        next_fence(fence.queue, now, fence.level, fence.note, has_tasks=has_tasks)
+
+    def forward(self, put: Put) -> Outcome:
+        """Store a follow-up task that another shard sends: a queue that is draining takes it too."""
+        self.lets_in = (FenceLevel.DRAINING,)
+        try:
+            return self.apply([put])[0]
+        finally:
+            self.lets_in = ()
+
     def refuse(self, put: Put) -> bool:
         """Refuse a follow-up task that could not be stored here; return whether it is here already.
 
         Raises:
             Refused: the refusal with which it would be met.
         """
+        fence = self._fence_around(put.queue)
+        if fence.level not in (FenceLevel.NONE, FenceLevel.DRAINING):
+            raise refusal(put.queue, fence)
         table = self.tables.get(put.queue)
-        every = self.tables.get(EVERY)
         if table is None:
-            if every is not None and every.fence is not OPEN:
-                raise refusal(put.queue, every.fence)
             return False
-        self._open(table, FenceLevel.DRAINING)
         if self._is_known(table, put):
             return True
         check_free(table, put.options)
         return False
-
-    def follow(self, put: Put) -> Outcome:
-        """Store a follow-up task, which belongs to a delivery that is settled while its queue is drained."""
-        self._follows = True
-        try:
-            return self.apply([put])[0]
-        finally:
-            self._follows = False
-
-    def _store(self, put: Put) -> Stored:
-        if not self._follows:
-            return super()._store(put)
-        table = self._open(self.table(put.queue, create=True), FenceLevel.DRAINING)
-        return self._store_in(table, put)
 
     def check_ack(self, ack: Ack) -> None:
         """Refuse an ack that is no right command, or one of whose follow-up tasks is not.

@@ -29,7 +29,7 @@ class Shards:
         for number in range(manifest.shards):
             try:
                 path = shard_path(directory, number)
-                self._sound[number] = Shard(path, options, bell, number, manifest.shards, self.has_queue)
+                self._sound[number] = Shard(path, options, bell, number, manifest.shards)
             except StoreBusy:
                 self.close()
                 raise
@@ -54,10 +54,6 @@ class Shards:
         if shard is None:
             raise self.refusal(number)
         return shard
-
-    def has_queue(self, queue: str) -> bool:
-        """Whether some shard is known to have a queue."""
-        return any(queue in shard.tables for shard in self)
 
     def get(self, number: int) -> Shard | None:
         """Return a shard, ``None`` if it is damaged."""

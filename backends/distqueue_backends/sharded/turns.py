@@ -6,11 +6,9 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from distqueue_backends.sharded.shard import Shard
+from distqueue_backends.sharded.shard import UNKNOWN, Shard
 from distqueue_backends.sharded.shards import Shards
 
-UNKNOWN: Final = 0
-"""The priority by which a shard goes that has news: most tasks have this one."""
 STAY: Final = 4
 """For how many claims a process stays with one shard: what is new in the others is read in one go."""
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from distqueue_backends.sqlite import rows
+from distqueue_backends.table.agenda import Agenda
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.group import Group
-from distqueue_backends.table.queue_table import Agenda
 
 if TYPE_CHECKING:
     from distqueue_backends.sqlite.table import SqlTable

@@ -58,6 +58,9 @@ class TableBackend[T: QueueTable](Tables[T]):
     together_from = 2
     """From how many tasks without options on it pays to store them together."""
 
+    lets_in: tuple[FenceLevel, ...] = ()
+    """The fences through which tasks are put, if any."""
+
     # --- Behind a fence ---------------------------------------------------------------------------
 
     def _open(self, table: T, *levels: FenceLevel) -> T:
@@ -97,7 +100,7 @@ class TableBackend[T: QueueTable](Tables[T]):
     def _store(self, put: Put) -> Stored:
         table = self._ticked.get(put.queue) or self.table(put.queue, create=True)
         if table.fence is not OPEN:
-            raise refusal(table.name, table.fence)
+            self._open(table, *self.lets_in)
         return self._store_in(table, put)
 
     def _store_in(self, table: T, put: Put) -> Stored:
@@ -162,9 +165,9 @@ class TableBackend[T: QueueTable](Tables[T]):
 
     def _ack(self, ack: Ack) -> Settled:
         table = self._ticked.get(ack.queue) or self.table(ack.queue)
+        then = ack.then and self.follow_ups(ack.then)
         if table.fence is not OPEN:
             self._open(table, DRAINING)
-        then = ack.then and self.follow_ups(ack.then)
         try:
             entry = current(table, ack.receipt, "ack", self.now)
         except Repeated as done:

@@ -69,7 +69,7 @@ class Tables[T: QueueTable](Backend):
         table = self.tables.get(queue)
         if table is None:
             table = self.new_table(queue)
-            if (every := self.tables.get(EVERY)) is not None and self.is_new(queue):
+            if not queue.startswith(EVERY) and (every := self.tables.get(EVERY)) is not None:
                 table.fence = around_new(every.fence)
             if not create or table.fence is not OPEN:
                 return table
@@ -79,10 +79,6 @@ class Tables[T: QueueTable](Backend):
         if not table.fence.stands_still:
             self._tick(table)
         return table
-
-    def is_new(self, queue: str) -> bool:
-        """Whether a queue that has no table here is not there at all."""
-        return True
 
     def has_work(self) -> bool:
         """Whether the commit let something become claimable that was not so before."""
@@ -149,7 +145,7 @@ class Tables[T: QueueTable](Backend):
 
     def stats(self, queue: str) -> Counted:
         names = sorted(self.tables) if queue == EVERY else [queue]
-        counted = [self._placed(name).stats() for name in names if name != EVERY]
+        counted = [self._placed(name).stats() for name in names if not name.startswith(EVERY)]
         return Counted(queues=counted, store={**self.facts(), **self._fence_of_all()})
 
     def _fence_of_all(self) -> dict[str, str]:

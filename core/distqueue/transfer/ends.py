@@ -31,6 +31,12 @@ class End(msgspec.Struct, frozen=True, gc=False):
         """What the store promises."""
         return self.broker.capabilities
 
+    @property
+    def remembers(self) -> int | None:
+        """How many ids of a queue it may remember, in all its shards; ``None``: no limit."""
+        shards, most = self.fact("shards"), self.capabilities.dedup_max
+        return most * shards if isinstance(shards, int) and most is not None else most
+
     def fence(self, queues: Iterable[str], level: FenceLevel, other: End) -> list[Fenced | Refused]:
         """Fence queues that move from or to another store, and return what came of each."""
         commands = [Fence(queue=queue, level=level, note=other.name) for queue in queues]

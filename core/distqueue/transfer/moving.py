@@ -236,7 +236,7 @@ class _Move:
 
     def _memory(self, queue: str) -> Iterator[list[RememberedTask]]:
         """Go through the ids that both ends remember: the newest ones."""
-        limits = [end.capabilities.dedup_max for end in (self._source, self._target)]
+        limits = [self._source.remembers, self._target.capabilities.dedup_max]
         most = min(float("inf") if each is None else each for each in limits)
         extra = 0
         if self._source.stats(queue).remembered >= most:  # and there may be others that it counts no longer
