@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,9 +98,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     place = Path(chosen) / tmp_path.name if chosen else tmp_path
     place.mkdir(parents=True, exist_ok=True)
     yield place
-    for file in place.iterdir():
-        if file.is_file():
-            file.unlink()
+    for entry in place.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from distqueue.bench.samples import Counts, Sample
 
 ROUNDS: Final = 3
 SECONDS: Final = 4.0
-JSON, SERVED, SQLITE = BACKENDS[:3]
+JSON, SERVED, SQLITE, SHARDED = BACKENDS
 LITEQUEUE_FULL = LITEQUEUE[1]
 HUEY_FSYNC = HUEY[0]
 _LOAD: Final = Together(200, 1, 4, 2)
@@ -80,6 +80,7 @@ def subjects_in(folder: Path) -> dict[str, Subject]:
         "served": SERVED,
         "direct": JSON,
         "sqlite": SQLITE,
+        "sharded": SHARDED,
         "litequeue FULL": LITEQUEUE_FULL,
         "huey fsync": HUEY_FSYNC,
     }

@@ -33,6 +33,7 @@ BACKENDS: Final = [
     Ours("distqueue json", "json:///{}/Queue.json"),
     Ours("distqueue json, broker process", "json:///{}/Queue.json", is_served=True),
     Ours("distqueue sqlite", "sqlite:///{}/jobs.db"),
+    Ours("distqueue sharded-json", "sharded-json:///{}/queue.d"),
 ]
 
 
