@@ -29,7 +29,7 @@ class Turns:
         """
         self._stayed += 1
         if self._stayed > STAY:
-            self._start, self._stayed = self._start + 1, 0
+            self._start, self._stayed = self._start + 1, 1
         best: Shard | None = None
         highest = UNKNOWN - 1
         others: list[Shard] = []
