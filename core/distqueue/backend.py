@@ -81,7 +81,7 @@ class OpenStore(Broker):
     def within(cls, url: StoreURL, options: Any, connection: object) -> Broker:
         """Return a broker that carries out puts in the transaction open on an application's connection."""
         raise Unsupported(
-            f"{cls.__name__} cannot put tasks in a transaction of the application's; leave connection= out, "
+            f"{url.scheme}: cannot put tasks in a transaction of the application's; leave connection= out, "
             "or use a store that can (sqlite:)"
         )
 

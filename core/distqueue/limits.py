@@ -275,7 +275,7 @@ def cut_error(error: str | None) -> str | None:
 
 def _need(has: bool, option: str) -> None:
     if not has:
-        raise Unsupported(f"this backend has no {option!r}; `distqueue backends` shows which have it")
+        raise Unsupported(f"this backend has no {option!r}; `distqueue backends --json` shows which have it")
 
 
 def _check_priority(priority: int, capabilities: Capabilities) -> None:

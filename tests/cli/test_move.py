@@ -145,3 +145,9 @@ def test_what_cannot_be_moved_is_refused(full: Shell) -> None:
 def test_what_is_promised_less_is_said(full: Shell) -> None:
     err = full("move", OLD, "sqlite:///new.db?dedup_window=9").err
     assert "promises less: it remembers ids for 9 s, the source for 300 s" in err
+
+
+def test_nothing_moves_into_what_ends_with_the_command(full: Shell) -> None:
+    for ends in ((OLD, "memory://x"), ("memory://x", NEW)):
+        assert "ends with this command" in full("move", *ends, "--empty", code=4).err
+    assert full.stats()["ready"] == 3

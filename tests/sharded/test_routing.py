@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from distqueue.results import Stored
 from distqueue_backends.sharded.routing import shard_of
 
-from .support import IDS, browsed, ids, opened, put, shard, stored
+from .support import IDS, browsed, claimed, ids, opened, put, shard, stored
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,14 @@ def test_a_group_is_in_the_file_of_its_name(directory: Path) -> None:
 def test_numbers_are_spread_over_all_shards() -> None:
     shards = [shard_of(f"task-{number}", 8) for number in range(8000)]
     assert all(800 < shards.count(number) < 1200 for number in range(8))
+
+
+def test_an_id_is_stored_once_whatever_its_group_is(directory: Path) -> None:
+    with opened(directory) as backend, opened(directory) as other:
+        again = [put("same", group=group) for group in [*IDS, None]]
+        first, *others = backend.apply(again)
+        assert first == Stored(task_id="same")
+        assert all(isinstance(each, Stored) and each.duplicate for each in others)
+        assert [lease.task_id for lease in claimed(other)] == ["same"]
+        assert all(isinstance(each, Stored) and each.duplicate for each in other.apply(again))
+        assert [task.task_id for task in browsed(backend)] == ["same"]

@@ -154,7 +154,7 @@ def test_another_program_that_writes_too_long_makes_it_busy(path: Path, url: str
             assert writer.stdout is not None
             assert writer.stdin is not None
             assert writer.stdout.readline() == "holding\n"
-            with pytest.raises(StoreBusy, match="another program"):
+            with pytest.raises(StoreBusy, match="another program's transaction"):
                 queue.put("meanwhile")
             writer.stdin.write("\n")
             writer.stdin.flush()

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,16 @@ def test_a_kill_leaves_both_or_neither(path: Path, connection: sqlite3.Connectio
     with Queue(f"sqlite:///{path}") as queue:
         assert {task.task_id for task in queue.peek(10_000)} == names
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_what_cannot_be_used_says_why(path: Path, queue: Queue, connection: sqlite3.Connection) -> None:
+    closed = sqlite3.connect(path)
+    closed.close()
+    with pytest.raises(Unsupported, match="closed"):
+        queue.put("x", connection=closed)
+    reading = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with closing(reading), pytest.raises(Unsupported, match="read"):
+        queue.put("x", connection=reading)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(Unsupported, match="thread"):
+        pool.submit(queue.put, "x", connection=connection).result()
+    assert queue.stats().ready == 0

@@ -102,12 +102,13 @@ class Call:
                 self._outcomes[position] = answer
 
     def _located(self, command: Command, new: dict[str, Shard]) -> Shard:
-        """Return the shard of a command; ``new`` are those of the grouped tasks that stand before it."""
-        if isinstance(command, Find | Cancel | Redrive) and str(command.task_id) in new:
-            return new[str(command.task_id)]
-        shard = locate(self._shards, command, self._refresh)
-        if isinstance(command, Put) and command.options.group is not None:
-            new[str(command.task_id)] = shard
+        """Return the shard of a command; ``new`` are those of the tasks that are put before it."""
+        if not isinstance(command, Find | Cancel | Put | Redrive):
+            return locate(self._shards, command, self._refresh)
+        name = f"{command.queue}:{command.task_id}"
+        shard = new.get(name) or locate(self._shards, command, self._refresh)
+        if isinstance(command, Put):
+            new[name] = shard
         return shard
 
     def _claim(self, positions: list[int]) -> None:

@@ -15,13 +15,16 @@ from distqueue_backends.table.entry import Entry
 def locate(shards: Shards, command: Command, refresh: Callable[[Shard], None]) -> Shard:
     """Return the shard for a command about one task; ``refresh`` reads what others did in one.
 
+    A put goes to where its id is known, so that it is not stored twice if its group is another one now.
+
     Raises:
         ShardUnavailable: it is damaged, or the task is in none of the others and so may be in it.
         LeaseLost: its receipt is none.
     """
     match command:
         case Put():
-            return shards[shard_of(key_of_put(command), shards.count)]
+            known = look(shards, _text(command.queue), _text(command.task_id), None)
+            return known or shards[shard_of(key_of_put(command), shards.count)]
         case LoadTask() | LoadRemembered():
             return shards[shard_of(key_of_record(command.record), shards.count)]
         case Settle():
@@ -64,5 +67,5 @@ def _find(
 
 
 def _text(task_id: object) -> str:
-    """Return an id to look for; one that is no text is refused by the shard."""
+    """Return an id or a name to look for; what is no text is refused by the shard."""
     return task_id if isinstance(task_id, str) else ""

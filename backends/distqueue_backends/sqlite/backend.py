@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from distqueue.backend import Fsck
 from distqueue.commands import Command
 from distqueue.errors import (
+    ConfigError,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -56,6 +57,8 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
             ConfigError: the SQLite library is not installed.
             StoreBusy, StoreDamaged, UnsupportedFormat, StoreError: it cannot be opened.
         """
+        if os.path.basename(url.file_path()) == ":memory:":
+            raise ConfigError("sqlite: needs a file; memory:// is a store in memory")
         return cls(url.file_path(), options, create=create)
 
     @classmethod

@@ -168,8 +168,16 @@ def is_full(error: Exception, module: Any) -> bool:
 def unusable(path: str, error: Exception, module: Any) -> StoreError:
     """Return what an error of SQLite or of the system means for the store."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if code in (module.SQLITE_CORRUPT, module.SQLITE_NOTADB):
+    if code == module.SQLITE_NOTADB:
+        return StoreDamaged(
+            f"{path} is not a SQLite database, or its first page is damaged; see whether the URL names "
+            "another kind of store, or restore a copy"
+        )
+    if code == module.SQLITE_CORRUPT:
         return StoreDamaged(f"{path} is damaged ({error}); restore a copy, or `sqlite3 … .recover`")
     if code in (module.SQLITE_BUSY, module.SQLITE_LOCKED):
-        return StoreBusy(f"{path} is locked by another program ({error}); nothing was stored")
+        return StoreBusy(
+            f"{path} is locked by another program's transaction, or one of your own ({error}); nothing was "
+            "stored. End that first, or put within it with connection="
+        )
     return StoreFailed(f"{path} cannot be used: {error}; nothing was stored")

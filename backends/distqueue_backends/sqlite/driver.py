@@ -55,6 +55,11 @@ def check_connection(connection: object, module: Any) -> None:
     """
     if not isinstance(connection, module.Connection):
         kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        if not hasattr(connection, "cursor"):
+            raise Unsupported(
+                f"connection= takes a {module.Connection.__module__}.Connection, not a {kind}; of "
+                "SQLAlchemy, pass connection.connection.dbapi_connection"
+            )
         raise Unsupported(
             f"connection= takes a {module.Connection.__module__}.Connection, not a {kind}: two SQLite "
             "libraries on one file drop each other's locks. Pass the connection itself (of SQLAlchemy: "

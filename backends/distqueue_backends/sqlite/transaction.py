@@ -10,7 +10,7 @@ import msgspec
 
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Command, Put
-from distqueue.errors import StoreBusy, StoreError, StoreFull, StoreMissing, Unsupported
+from distqueue.errors import Refused, StoreBusy, StoreError, StoreFull, StoreMissing, Unsupported
 from distqueue.limits import check_batch
 from distqueue.results import Outcome
 from distqueue_backends.sqlite import driver
@@ -56,6 +56,8 @@ class ApplicationTransaction(SqlStore):
             with tuples(self._connection) as statements:
                 self._begin(statements)
                 return self._put_within(statements, commands)
+        except self._module.ProgrammingError as error:
+            raise Unsupported(f"connection= cannot be used here, nothing was put: {error}") from error
         except self._module.Error as error:
             raise self._refusal(error) from error
 
@@ -124,7 +126,11 @@ class ApplicationTransaction(SqlStore):
             if self._connection.in_transaction:
                 statements.execute("RELEASE distqueue_puts")
 
-    def _refusal(self, error: Exception) -> StoreError | StoreFull:
+    def _refusal(self, error: Exception) -> StoreError | Refused:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == self._module.SQLITE_READONLY:
+            return Unsupported(
+                f"connection= may only read, nothing was put ({error}); open one that may write"
+            )
         if is_full(error, self._module):
             return StoreFull(f"the disk of {self._path} is full ({error}); roll the transaction back")
         refusal = unusable(self._path, error, self._module)

@@ -127,6 +127,8 @@ def _end(url: str, *, create: bool = False) -> Iterator[End]:
     from distqueue.transfer.ends import End
 
     with open_store(url, create=create) as store:
+        if not store.broker.capabilities.shared_between_processes:
+            raise Refused(f"{store.settings.url} ends with this command; nothing can be moved from or to it")
         yield End(store.broker, store.settings.url.name())
 
 

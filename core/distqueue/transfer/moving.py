@@ -131,6 +131,8 @@ class _Move:
 
     def _check_fences(self, here: QueueStats, there: QueueStats) -> None:
         queue, source, target = here.queue, self._source, self._target
+        if here.fence is MOVED and here.fence_note != target.name:
+            raise Moved(f"queue {queue} of {source.name} has moved to {here.fence_note}; move it from there")
         if here.fence is FILLING or (here.fence is not NONE and here.fence_note != target.name):
             raise Moved(
                 f"at {source.name}: {refusal(queue, Fencing(here.fence, here.fence_note))}; finish that move "
