@@ -151,3 +151,11 @@ def test_nothing_moves_into_what_ends_with_the_command(full: Shell) -> None:
     for ends in ((OLD, "memory://x"), ("memory://x", NEW)):
         assert "ends with this command" in full("move", *ends, "--empty", code=4).err
     assert full.stats()["ready"] == 3
+
+
+def test_a_source_is_not_emptied_if_the_destination_was_lost(full: Shell) -> None:
+    full("move", OLD, NEW)
+    for file in full.directory.glob("new.db*"):
+        file.unlink()
+    assert "the only one" in full("move", OLD, NEW, "--empty", code=4).err
+    assert full.stats()["ready"] == 3

@@ -707,3 +707,18 @@ def test_an_order_that_is_not_the_same_is_found(make: Stores) -> None:
 
     with pytest.raises(MoveFailed, match="not their order"):
         move_store(end(source), End(Reverses(target.broker), target.url))
+
+
+def test_what_is_out_is_settled_with_a_follow_up_for_a_queue_where_nothing_is(make: Stores) -> None:
+    source, target = make("json"), make("sqlite")
+    source.put("it", queue="b-work")
+    source.put("other", queue="a-results")
+    (lease,) = source.claim(queue="b-work")
+    then = (Put.make("a-results", "then", b"1"),)
+
+    def settle(what: str, done: int, total: int) -> None:
+        if what.startswith("wait"):
+            expect(source.do(Ack(queue="b-work", receipt=lease.receipt, then=then))[0], Settled)
+
+    moved = move_store(end(source), end(target), on_progress=settle)
+    assert {each.queue: each.tasks for each in moved} == {"a-results": 2, "b-work": 0}

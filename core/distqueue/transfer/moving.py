@@ -103,6 +103,8 @@ class _Move:
         old = [queue for queue in queues if self._is_verified(queue)]
         new = [queue for queue in queues if queue not in old]
         self._fence(new)
+        for queue in new:  # all of them first: an ack may have a follow-up task for another queue
+            self._drain(queue)
         moved = [self._move(queue) for queue in new]
         self._finish(queues)
         return moved + [MovedQueue(queue=queue, is_old=True) for queue in old]
@@ -185,7 +187,6 @@ class _Move:
             raise
 
     def _move(self, queue: str) -> MovedQueue:
-        self._drain(queue)
         self._freeze(queue)
         stats = self._source.stats(queue)
         if stats.paused:

@@ -48,9 +48,15 @@ def empty_source(source: End, target: End, queues: Sequence[str]) -> None:
     """Forget what queues hold that have moved; the fence stays, and says where they are.
 
     Raises:
-        Refused: one of them has not arrived.
+        Refused: one of them has not arrived, or is not at the destination any more.
     """
+    arrived = target.queues()
     for name in queues:
+        if name not in arrived:
+            raise Refused(
+                f"queue {name} moved to {target.name}, which does not have it any more; {source.name} is "
+                "kept, as it may be the only one that has its tasks"
+            )
         if not _stands(source, name, target, FenceLevel.MOVED) or _stands(
             target, name, source, FenceLevel.FILLING
         ):
