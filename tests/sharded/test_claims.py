@@ -179,3 +179,16 @@ def test_the_door_carries_out_only_the_rest(directory: Path) -> None:
         outcomes = door.apply([Redrive(queue=QUEUE, task_id=task_id) for task_id in IDS[:2]])
         assert [expect(outcome, Redriven).count for outcome in outcomes] == [1, 1]
         lock.close()
+
+
+def test_a_high_priority_behind_a_known_low_one_is_not_passed_over_for_ever(directory: Path) -> None:
+    with opened(directory) as backend, opened(directory) as other:
+        names = [f"middle-{n}" for n in range(400)]
+        stored(backend, *[put(each, priority=1) for each in names if shard_of(each, COUNT) == 0])
+        stored(backend, put(IDS[1]))
+        stored(other, put(_in_shard(1), priority=31))
+        assert _in_shard(1) in [lease.task_id for _ in range(STAY * COUNT) for lease in claimed(backend)]
+
+
+def _in_shard(number: int) -> str:
+    return next(each for each in (f"high-{n}" for n in range(999)) if shard_of(each, COUNT) == number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from distqueue import ShardUnavailable, StoreDamaged, StoreMissing
 from distqueue.commands import Cancel, Find, Pause, Purge, Redrive, Resume
 from distqueue.results import Claimed, Found, PauseSet, Purged, Redriven, Removed, Settled, Stored
+from distqueue.transfer.exporting import export_store
 
 from .support import (
     IDS,
@@ -190,3 +192,12 @@ def test_there_has_to_be_something_to_examine(directory: Path) -> None:
     with pytest.raises(StoreMissing):
         fsck(directory)
     assert list(directory.iterdir()) == []
+
+
+def test_an_export_without_a_shard_would_not_be_whole(directory: Path, tmp_path: Path) -> None:
+    with opened(directory) as backend:
+        stored(backend, *[put(task_id) for task_id in IDS])
+    shard(directory, 3).unlink()
+    with opened(directory) as backend, pytest.raises(StoreDamaged, match="fsck"):
+        asyncio.run(export_store(backend, None, str(tmp_path / "export.jsonl")))
+    assert not (tmp_path / "export.jsonl").exists()

@@ -232,6 +232,17 @@ def test_what_cannot_be_bound_is_refused_by_itself(url: str) -> None:
         assert queue.stats().ready == 2
 
 
+def test_a_store_that_nobody_has_open_is_whole_in_its_file(path: Path, url: str) -> None:
+    with Queue(url) as queue, Queue(url) as other:
+        queue.put("one")
+        other.put("two")
+    assert path.with_name("queue.db-wal").stat().st_size == 0
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    with Queue(f"sqlite:///{copy}") as queue:
+        assert queue.stats().ready == 2
+
+
 def test_short_lived_programs_do_not_let_the_log_grow(path: Path, url: str) -> None:
     for _ in range(25):
         with Queue(url) as queue:

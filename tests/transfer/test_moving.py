@@ -722,3 +722,20 @@ def test_what_is_out_is_settled_with_a_follow_up_for_a_queue_where_nothing_is(ma
 
     moved = move_store(end(source), end(target), on_progress=settle)
     assert {each.queue: each.tasks for each in moved} == {"a-results": 2, "b-work": 0}
+
+
+def test_a_queue_that_was_taken_back_meanwhile_stays_where_it_is(make: Stores) -> None:
+    source, target = make("json"), make("sqlite")
+    source.put("a1", queue="a")
+    source.put("b1", queue="b")
+    (lease,) = source.claim(queue="b")
+    one, other = end(source), end(target)
+
+    def take_back(what: str, done: int, total: int) -> None:
+        if what.startswith("wait") and undo_move(one, other, ["a"]):
+            source.put("a2", queue="a")
+            expect(source.do(Ack(queue="b", receipt=lease.receipt))[0], Settled)
+
+    with pytest.raises(Moved, match="taken back"):
+        move_store(one, other, on_progress=take_back)
+    assert [each.task_id for each in source.claim(9, "a")] == ["a1", "a2"]

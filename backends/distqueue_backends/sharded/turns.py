@@ -40,10 +40,12 @@ class Turns:
             priority = shard.first_priority(queue)
             if priority is None and highest < UNKNOWN and shard.may_have_more(queue):
                 priority = UNKNOWN
-            if priority is None:
+            if priority is None or priority <= highest:
                 others.append(shard)
-            elif priority > highest:
-                best, highest = shard, priority
+                continue
+            if best is not None:
+                others.append(best)
+            best, highest = shard, priority
         return self._better(queue, others, refresh, highest) or best if highest > UNKNOWN else best
 
     def _better(

@@ -13,8 +13,6 @@ from distqueue_backends.sqlite.schema import bring_up_to_date
 
 TAKE_OVER_EVERY: Final = 2000
 """After how many changed rows of a connection the log is taken over into the database."""
-LONG_LOG: Final = 1024 * 1024
-"""From how many bytes on the log is taken over when a connection is closed."""
 _UNKNOWN: Final = -1
 
 
@@ -74,15 +72,14 @@ class Connection:
             self.take_over()
 
     def shorten_log(self) -> None:
-        """Take a log over that has become long, and cut it. The lock of the store is held.
+        """Take the log over and cut it, unless somebody uses it right now. The lock of the store is held.
 
-        For the one who opens the database next, alone, a log that was only taken over is there in full.
+        So the file of a store that nobody has open is whole by itself, and can be copied and replaced.
         """
-        log = f"{self._path}-wal"
-        if os.path.exists(log) and os.stat(log).st_size >= LONG_LOG:
+        if os.fstat(self._log).st_size:
             self.take_over()
             with suppress(self._module.OperationalError):
-                self.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._second.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def take_over(self) -> None:
         """Take the log over while nobody writes, not even a connection of the application's.

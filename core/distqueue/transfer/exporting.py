@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from distqueue.broker import Broker
 from distqueue.commands import Browse, Command, Remembered, Stats
+from distqueue.errors import StoreDamaged
 from distqueue.limits import check_queue_name
 from distqueue.outcomes import expect
 from distqueue.results import Browsed, Counted, QueueStats, Result
@@ -78,8 +79,14 @@ class _Export:
         yield encode_line(Line(end=self.counts()))
 
     async def _queues(self, names: Sequence[str] | None) -> list[QueueStats]:
+        counted = await self._ask(Stats(queue="*"), Counted)
+        if damaged := counted.store.get("damaged"):
+            raise StoreDamaged(
+                f"{damaged} cannot be read, so that the export would not be whole; "
+                "run `distqueue fsck --repair` first"
+            )
         if names is None:
-            return (await self._ask(Stats(queue="*"), Counted)).queues
+            return counted.queues
         return [
             (await self._ask(Stats(queue=check_queue_name(name)), Counted)).queues[0]
             for name in dict.fromkeys(names)
