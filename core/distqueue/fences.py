@@ -56,6 +56,8 @@ OPEN: Final = Fencing(FenceLevel.NONE, "")
 """No fence: nearly every queue has this very object."""
 _ORDER: Final = (FenceLevel.DRAINING, FenceLevel.FROZEN, FenceLevel.MOVED)
 _HALFWAY: Final = {FenceLevel.DRAINING, FenceLevel.FROZEN}
+_LATER: Final = {FenceLevel.FROZEN, FenceLevel.MOVED}
+"""No move begins with these: who puts one up around an open queue does not know that it was taken back."""
 
 
 def refusal(queue: str, fence: Fencing) -> Moved:
@@ -83,15 +85,23 @@ def not_filled(queue: str, source: str) -> Moved:
     )
 
 
+def _taken_back(queue: str, note: str) -> Moved:
+    return Moved(
+        f"the move of queue {queue} to {note} was taken back meanwhile (--undo); run `distqueue move` again "
+        "if it is to move"
+    )
+
+
 def next_fence(queue: str, now: Fencing, level: FenceLevel, note: str, *, has_tasks: bool) -> Fencing:
     """Return the fence that stands after a ``Fence`` command.
 
-    It never goes back by a step, but is taken down (``none``) as long as the queue has not moved. One that
-    begins to be filled forgets what it held: only a queue without tasks may be, or one that has moved to
-    where it now comes back from.
+    It begins with ``draining`` or ``filling``, and never goes back by a step, but is taken down (``none``)
+    as long as the queue has not moved. One that begins to be filled forgets what it held: only a queue
+    without tasks may be, or one that has moved to where it now comes back from.
 
     Raises:
-        Moved: the queue is fenced with another note, is at the other end of a move, or has moved for good.
+        Moved: the queue is fenced with another note, is at the other end of a move, or has moved for good, or
+            a move goes on that was taken back.
         Refused: a queue that has tasks is to be filled.
     """
     if now is OPEN:
@@ -100,6 +110,8 @@ def next_fence(queue: str, now: Fencing, level: FenceLevel, note: str, *, has_ta
                 f"queue {queue} has tasks, and what is moved must not be mixed with them; move to another "
                 "store, or purge them first"
             )
+        if level in _LATER:
+            raise _taken_back(queue, note)
         return Fencing.of(level, note)
     if note != now.note:
         raise refusal(queue, now)

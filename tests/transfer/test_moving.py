@@ -499,7 +499,8 @@ def test_no_follow_up_task_gets_into_a_frozen_queue_in_another_shard(make: Store
     lease = source.claim(queue="one")[0]
     for fenced, queue in (("two", "two"), (EVERY, "three")):
         then = tuple(Put(queue=queue, task_id=f"then{n}", data=b"1") for n in range(8))
-        source.do(Fence(queue=fenced, level=FenceLevel.FROZEN, note="acme:///x"))
+        for level in (FenceLevel.DRAINING, FenceLevel.FROZEN):
+            source.do(Fence(queue=fenced, level=level, note="acme:///x"))
         assert isinstance(source.do(Ack(queue="one", receipt=lease.receipt, then=then))[0], Moved)
     source.do(Fence(queue="two", level=FenceLevel.NONE, note="acme:///x"))
     then = tuple(Put(queue="two", task_id=f"then{n}", data=b"1") for n in range(8))

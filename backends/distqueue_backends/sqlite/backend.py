@@ -30,6 +30,7 @@ from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import FileBackend
 from distqueue_backends.filesystem import refuse_network
+from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sqlite import driver, fsck
 from distqueue_backends.sqlite.connection import Connection, is_full, unusable
@@ -102,6 +103,7 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
                 raise unusable(self.path, error, self._module) from error
             raise
         _OPEN.add(self)
+        close_after_fork(self)
 
     # --- A call -----------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
                 return Seen(now * _RINGS_FROM + latest)
 
     def _data_version(self, otherwise: int) -> int:
-        """Return whether somebody else has changed the database; while we do, nobody else does."""
+        """Return the version of the data; ``otherwise`` while it is we who use the connection."""
         if not self.in_use.acquire(blocking=False):
             return otherwise
         try:
@@ -298,16 +300,7 @@ def _after_fork_in_parent() -> None:
         _AT_REST.pop().in_use.release()
 
 
-def _after_fork_in_child() -> None:
-    _AT_REST.clear()
-    for backend in list(_OPEN):
-        backend.leave_to_parent()
-        backend.close_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_AT_REST.clear)
 
 
 def _full(path: str) -> StoreFull:

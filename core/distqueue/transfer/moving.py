@@ -106,8 +106,6 @@ class _Move:
         for queue in new:  # all of them first: an ack may have a follow-up task for another queue
             self._drain(queue)
         moved = [self._move(queue) for queue in new]
-        for queue in new:
-            self._check_under_way(queue, FROZEN, MOVED)
         self._finish(queues)
         return moved + [MovedQueue(queue=queue, is_old=True) for queue in old]
 
@@ -212,19 +210,10 @@ class _Move:
 
     def _freeze(self, queue: str) -> None:
         """Let the source stand still; who finds that it has moved by now is not alone."""
-        self._check_under_way(queue, DRAINING, FROZEN, MOVED)
         if self._source.must_fence([queue], FROZEN, self._target) != [FROZEN]:
             raise Moved(
                 f"queue {queue} has moved to {self._target.name} meanwhile, by the same command in another "
                 "process; run it again to see that all is done"
-            )
-
-    def _check_under_way(self, queue: str, *levels: FenceLevel) -> None:
-        """Refuse to go on with a queue that was taken back while others were moved."""
-        here = self._source.stats(queue)
-        if here.fence not in levels or here.fence_note != self._target.name:
-            raise Moved(
-                f"the move of queue {queue} was taken back meanwhile (--undo); run it again if it is to move"
             )
 
     def _copy_tasks(self, queue: str, total: int) -> None:

@@ -44,7 +44,9 @@ class Fences(Subject):
     """Fences."""
 
     def fence(self, level: FenceLevel, note: str = THERE, queue: str | None = None) -> FenceLevel:
-        """Fence a queue, and return the level that stands then."""
+        """Fence a queue, step by step, and return the level that stands then."""
+        if level in (FROZEN, GONE):
+            self.do(Fence(queue=queue or self.queue, level=DRAINING, note=note))
         return self.ok(Fence(queue=queue or self.queue, level=level, note=note), Fenced).level
 
     def everything_of(self, queue: str | None = None) -> list[TaskRecord | RememberedTask]:
@@ -132,10 +134,11 @@ class Fences(Subject):
                 Claim(queue=self.queue, token=new_token(), lease=moment),
                 self.make(task_id="due", delay=moment),
                 self.make(task_id="expires", expires_in=moment),
+                Fence(queue=self.queue, level=DRAINING, note=THERE),
                 Fence(queue=self.queue, level=FROZEN, note=THERE),
             ]
         )
-        assert [type(each) for each in outcomes] == [Stored, Claimed, Stored, Stored, Fenced]
+        assert [type(each) for each in outcomes] == [Stored, Claimed, Stored, Stored, Fenced, Fenced]
         before = self.everything_of()
         assert [each.task_id for each in before] == ["out", "due", "expires"]
         self.pass_time(moment)
@@ -175,6 +178,8 @@ class Fences(Subject):
     @clause("FENCE-6", "a fence never goes back, and another move cannot touch it", needs="fence")
     def test_a_fence_never_goes_back(self) -> None:
         assert self.fence(OPEN) is OPEN
+        for level in (FROZEN, GONE):  # who goes on with a move that was taken back
+            self.refuse(Fence(queue=self.queue, level=level, note=THERE), Moved)
         for level in (DRAINING, FROZEN, GONE):
             for _ in range(2):
                 assert self.fence(level) is level
