@@ -112,13 +112,4 @@ class FileBackend[T: QueueTable](TableBackend[T]):
         return self._bell.rings()
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        return wait_for_ring(self._bell, self._closing, seen, self.longest_wait(seen, timeout))
-
-    def longest_wait(self, seen: Seen, timeout: float | None) -> float:
-        """Return for how many seconds a consumer waits at most, before it looks for itself."""
-        return longest_wait(self.clock, seen, timeout)
-
-    def close_in_child(self) -> None:
-        """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""
-        self._closing = Event()
-        self._closing.set()
+        return wait_for_ring(self._bell, self._closing, seen, longest_wait(self.clock, seen, timeout))

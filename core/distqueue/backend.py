@@ -102,6 +102,11 @@ class OpenStore(Broker):
             self._closing.set()
             self.shut()
 
+    def close_in_child(self) -> None:
+        """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""
+        self._closing = threading.Event()
+        self._closing.set()
+
 
 class Backend(OpenStore):
     """A storage driver: one method for each command.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from distqueue import AsyncQueue, TaskState
 
@@ -18,3 +19,8 @@ async def state(queue: AsyncQueue, task_id: str) -> TaskState:
     task = await queue.find(task_id)
     assert task is not None
     return task.state
+
+
+def waiters() -> int:
+    """Return how many threads wait for tasks."""
+    return [thread.name for thread in threading.enumerate()].count("distqueue-waiter")

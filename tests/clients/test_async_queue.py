@@ -29,7 +29,7 @@ from distqueue.commands import Claim, Command
 from distqueue.results import Outcome, Seen
 from distqueue_backends.memory import MemoryBackend
 
-from .coroutines import settle_down
+from .coroutines import settle_down, waiters
 
 pytestmark = pytest.mark.asyncio
 
@@ -176,15 +176,10 @@ async def test_an_empty_queue_gives_nothing_at_once_or_after_the_timeout(queue: 
     assert await queue.get_many(3, timeout=timedelta(milliseconds=20)) == []
 
 
-def waiters() -> int:
-    return [thread.name for thread in threading.enumerate()].count("distqueue-waiter")
-
-
 async def test_waiting_gets_wake_up_one_for_each_task(queue: AsyncQueue) -> None:
     waiting = [asyncio.create_task(queue.get()) for _ in range(20)]
-    async with asyncio.timeout(20):
-        while not waiters():  # noqa: ASYNC110 - nothing tells that a thread has begun
-            await asyncio.sleep(0.01)
+    while not waiters():  # noqa: ASYNC110 - nothing tells that a thread has begun
+        await asyncio.sleep(0.01)
     await queue.put_many(range(20))
     deliveries = await asyncio.wait_for(asyncio.gather(*waiting), 20)
     assert sorted(delivery.data for delivery in deliveries if delivery) == list(range(20))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ import pytest
 
 from distqueue import CarriedAcrossFork, Delivery, Queue
 from distqueue_backends.memory import MemoryBackend
+from tests.forking import in_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -21,22 +21,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"json:///{tmp_path}/Queue.json"
-
-
-def in_child(work: Callable[[], object]) -> None:
-    """Run something in a forked process, and fail unless it returns."""
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001 - the exit status tells
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_queue_made_before_the_fork_works_in_parent_and_child(queue: Queue) -> None:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from distqueue import Closed, Queue
+from tests.forking import in_child
 
 from .support import IDS, browsed, ids, opened, put, stored
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-def in_child(work: Callable[[], object]) -> None:
-    """Run something in a forked process, and fail unless it returns."""
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001 - the exit status tells
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_queue_is_opened_anew_by_a_forked_process(directory: Path) -> None:

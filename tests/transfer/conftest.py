@@ -36,6 +36,8 @@ from distqueue.transfer.importing import Imported, import_store
 from distqueue.transfer.lines import Counts
 
 LONG = 100_000.0
+SCHEMES = ("memory", "json", "sqlite")
+PAIRS = [(one, other) for one in SCHEMES for other in SCHEMES]
 
 
 class Store:
@@ -161,3 +163,36 @@ def store(new_store: Callable[[], Store]) -> Store:
 def other(new_store: Callable[[], Store]) -> Store:
     """Another empty store."""
     return new_store()
+
+
+class Stores:
+    """Makes empty stores, which are closed in the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: list[Store] = []
+
+    def __call__(self, scheme: str, **options: object) -> Store:
+        name = f"{len(self._made)}.{scheme}"
+        place = f"///{self._directory}/{name}" if scheme != "memory" else f"//{name}"
+        query = "&".join(f"{key}={value}" for key, value in options.items())
+        self._made.append(Store(f"{scheme}:{place}?{query}" if query else f"{scheme}:{place}"))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for store in self._made:
+            store.broker.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Stores]:
+    stores = Stores(tmp_path)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request: pytest.FixtureRequest, make: Stores) -> tuple[Store, Store]:
+    """A store, and an empty one on each backend."""
+    one, other = request.param
+    return make(one), make(other)

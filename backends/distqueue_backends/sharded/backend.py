@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from threading import Event
 from typing import Self
 
 import msgspec
@@ -110,8 +109,3 @@ class ShardedBackend(OpenStore):
     def leave_to_parent(self) -> None:
         """Close what a fork copied; the shards do so themselves."""
         self._lock.close()
-
-    def close_in_child(self) -> None:
-        """In a process that a fork has made: it is no longer open, whatever a thread of the parent did."""
-        self._closing = Event()
-        self._closing.set()

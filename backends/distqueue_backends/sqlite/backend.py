@@ -28,7 +28,7 @@ from distqueue.errors import (
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
-from distqueue_backends.file_backend import FileBackend
+from distqueue_backends.file_backend import FileBackend, longest_wait
 from distqueue_backends.filesystem import refuse_network
 from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
@@ -201,7 +201,7 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         """Wait for the bell, and look now and then: who commits a transaction of its own does not ring it."""
         rings, data = divmod(seen.version, _RINGS_FROM)
-        ends = time.monotonic() + self.longest_wait(seen, timeout)
+        ends = time.monotonic() + longest_wait(self.clock, seen, timeout)
         while True:
             rest = ends - time.monotonic()
             now = super().wait(queue, Seen(rings, seen.wake_at), min(rest, LOOK_EVERY)).version

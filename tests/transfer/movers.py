@@ -1,0 +1,102 @@
+"""Movers that die or alter what they carry, and the stores that they move between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+
+from distqueue.broker import Broker
+from distqueue.commands import (
+    Browse,
+    Command,
+    LoadTask,
+)
+from distqueue.results import Outcome
+from distqueue.transfer.ends import End
+from distqueue.transfer.moving import move_store
+from tests.conformance_suite.broken import Wrapper
+
+from .conftest import Store, fences
+
+SHARDED = [("sharded-json", "json"), ("json", "sharded-json"), ("sharded-json", "sharded-json")]
+
+
+class Killed(Exception):
+    """What stands for a kill."""
+
+
+class Mortal(Wrapper):
+    """Dies before or after a call, which is drawn from those of both ends."""
+
+    def __init__(self, inner: Broker, calls: Iterator[int], dies_at: int, *, after: bool) -> None:
+        super().__init__(inner)
+        self._calls, self._dies_at, self._after = calls, dies_at, after
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        dies = next(self._calls) == self._dies_at
+        if dies and not self._after:
+            raise Killed
+        outcomes = self.inner.apply(commands)
+        if dies:
+            raise Killed
+        return outcomes
+
+
+class Alters(Wrapper):
+    """Changes what is loaded."""
+
+    def __init__(self, inner: Broker, change: Callable[[LoadTask], LoadTask]) -> None:
+        super().__init__(inner)
+        self._change = change
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        return self.inner.apply([self._change(x) if isinstance(x, LoadTask) else x for x in commands])
+
+
+def end(store: Store) -> End:
+    return End(store.broker, store.url)
+
+
+def move(source: Store, target: Store, queues: Sequence[str] | None = None, **options: Any) -> Any:
+    return move_store(end(source), end(target), queues, **options)
+
+
+def killed_at_every_call(
+    source: Store, target: Store, content: Callable[[Store], object], *, after: bool
+) -> tuple[Store, Store]:
+    """Move to and fro, killed one call later each time and finished; return where all is in the end."""
+    before = content(source)
+    for dies_at in count():
+        calls = count()
+        ends = [End(Mortal(each.broker, calls, dies_at, after=after), each.url) for each in (source, target)]
+        try:
+            move_store(ends[0], ends[1], now=True)
+            break
+        except Killed:
+            assert content(source) == before
+            move(source, target, now=True)
+            assert content(target) == before
+            assert fences(target) == {}
+        source, target = target, source  # and back again
+    assert content(target) == before
+    assert dies_at > 15
+    return source, target
+
+
+def halfway(source: Store, target: Store) -> None:
+    """Let a move die when it compares what it has copied."""
+    with pytest.raises(Killed):
+        move_store(end(source), End(DiesAtTheEnd(target.broker), target.url), now=True)
+    assert set(fences(source).values()) == {"draining", "frozen"}
+
+
+class DiesAtTheEnd(Wrapper):
+    """Dies when it is asked for what it was given."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        if isinstance(commands[0], Browse):
+            raise Killed
+        return self.inner.apply(commands)
