@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,3 +277,32 @@ def test_a_failed_sync_is_recovered_from_with_all_of_them_or_nothing(
         if not any("INJECTED" in line for line in run.trace):
             break
     assert seen == {"ok", "OutcomeUnknown"}
+
+
+HOLDS = """
+import fcntl, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+print("ready", flush=True)
+while True:
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    time.sleep(0.02)
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    time.sleep(0.001)
+"""
+
+
+def test_follow_up_tasks_are_there_when_the_ack_is_answered_whoever_else_sends_some(directory: Path) -> None:
+    """The lock of the store is nearly always somebody else's, so that nobody finds leftovers meanwhile."""
+    with opened(directory) as backend, opened(directory) as other:
+        stored(backend, *[put(f"first-{n}") for n in range(8)])
+        command = [sys.executable, "-c", HOLDS, str(directory / "manifest.json.lock")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+            try:
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == "ready\n"
+                for number, lease in enumerate(claimed(backend, 8)):
+                    then = [put(f"then-{number}-{name}") for name in THEN]
+                    expect(backend.apply([ack(lease, *then)])[0], Settled)
+                    assert all(found(other, each.task_id) for each in then)
+            finally:
+                holder.kill()

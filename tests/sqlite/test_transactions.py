@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from distqueue import Queue, StoreBusy, StoreMissing
-from distqueue.errors import InvalidTask, PayloadMismatch, UniqueTaken, Unsupported
+from distqueue.errors import InvalidTask, PayloadMismatch, StoreFailed, UniqueTaken, Unsupported
 from distqueue.supervisor import Supervisor
 from distqueue.urls import parse_url
 
@@ -284,3 +284,20 @@ def test_what_cannot_be_used_says_why(path: Path, queue: Queue, connection: sqli
     with ThreadPoolExecutor(1) as pool, pytest.raises(Unsupported, match="thread"):
         pool.submit(queue.put, "x", connection=connection).result()
     assert queue.stats().ready == 0
+
+
+def test_a_batch_that_fails_in_the_middle_leaves_nothing_of_it(
+    queue: Queue, connection: sqlite3.Connection
+) -> None:
+    connection.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON distqueue_tasks WHEN NEW.id = 'bad'"
+        " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    )
+    with connection:
+        connection.execute("INSERT INTO orders VALUES ('mine')")
+        tasks = [queue.task(n, task_id=name, priority=n) for n, name in enumerate(("good", "bad"))]
+        with pytest.raises(StoreFailed, match="not this one"):
+            queue.put_many(tasks, connection=connection)
+        queue.put("after", task_id="after", connection=connection)
+    assert orders(connection) == 1
+    assert [task.task_id for task in queue.peek(9)] == ["after"]

@@ -85,7 +85,6 @@ def _check_directory(directory: str, create: bool) -> None:
         refuse_network(directory)
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-            sync_directory(directory)
     if not os.path.isdir(directory):
         raise StoreError(f"{directory} is not a directory; a sharded store is one")
     refuse_network(manifest_path(directory))
@@ -103,6 +102,7 @@ def _create(directory: str, options: ShardedOptions) -> Manifest:
             manifest = Manifest(store=str(uuid.uuid4()), shards=options.shards or SHARDS)
             for number in range(manifest.shards):
                 write_first(shard_path(directory, number), manifest.store)
+            sync_directory(directory)  # its name: who made it may have been killed before
             write_manifest(directory, manifest)
             return manifest
     finally:
