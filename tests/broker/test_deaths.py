@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 
 from distqueue import Queue
+from distqueue.broker.event import Apply
 from distqueue.commands import Claim
 from distqueue.conformance.processes import OtherProcess
 from distqueue.results import Claimed
 from distqueue.supervisor import Supervisor
+
+from .raw import Client
 
 type Serve = Callable[..., Supervisor]
 
@@ -136,6 +139,19 @@ def test_what_a_consumer_claimed_with_its_last_breath_comes_back(url: str, serve
         os.kill(supervisor.pid or 0, signal.SIGCONT)
         again = queue.get(timeout=20)
         assert again is not None
+
+
+def test_what_was_claimed_for_a_client_that_hung_up_goes_back(url: str, serve: Serve) -> None:
+    supervisor = serve()
+    with Queue(url) as queue:
+        queue.put("x")
+        with Client(supervisor.address) as client:
+            os.kill(supervisor.pid or 0, signal.SIGSTOP)
+            client.say(Apply([Claim(queue="default", token="t", lease=LONG)]))  # noqa: S106
+        os.kill(supervisor.pid or 0, signal.SIGCONT)
+        again = queue.get(timeout=20)
+        assert again is not None
+        assert (again.attempt, again.deliveries) == (1, 2)
 
 
 WITH_A_CHILD = """

@@ -215,9 +215,11 @@ class Server:
             self._refuse(call)
             self._give_back(call, answer)
             return
-        brings_only_tasks = set(map(type, call.commands)) == {Put}
-        if not brings_only_tasks and (consumer := self._consumers.get(call.link.pid or 0)) is not None:
-            consumer.note(call.commands, answer)
+        if set(map(type, call.commands)) != {Put}:
+            if call.link not in self._links:  # nor does anything watch its process any more
+                self._give_back(call, answer)
+            elif (consumer := self._consumers.get(call.link.pid or 0)) is not None:
+                consumer.note(call.commands, answer)
         if self._parked:  # or nobody needs to know
             self._note_work(call.commands, answer)
 
