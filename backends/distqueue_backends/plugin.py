@@ -21,6 +21,7 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=MEMORY_CAPABILITIES,
         options=MemoryOptions,
         summary="in this process only; for tests and for trying things out",
+        harness="distqueue_backends.harness:MemoryHarness",
     )
     yield BackendSpec(
         schemes=("json",),
@@ -29,6 +30,7 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=JSON_CAPABILITIES,
         options=JsonOptions,
         summary="one readable Queue.json, shared by the processes of one machine",
+        harness="distqueue_backends.harness:FileHarness",
     )
     yield BackendSpec(
         schemes=("sharded-json",),
@@ -37,6 +39,7 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=SHARDED_CAPABILITIES,
         options=ShardedOptions,
         summary="a directory of JSON files, for many processes that write at once",
+        harness="distqueue_backends.harness:FileHarness",
     )
     yield BackendSpec(
         schemes=("sqlite",),
@@ -45,4 +48,5 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         capabilities=SQLITE_CAPABILITIES,
         options=SqliteOptions,
         summary="one SQLite database, shared by the processes of one machine",
+        harness="distqueue_backends.harness:SqliteHarness",
     )

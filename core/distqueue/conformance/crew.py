@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int | None = None
     queue: str = "campaign"
     broker: bool = False
+    prepare: str = ""
 
 
 @dataclass(slots=True)
@@ -141,7 +142,8 @@ class Crew:
         name = f"{role}{number}.{incarnation}"
         history = Path(self.plan.directory) / f"{name}.jsonl"
         task = self.publisher(name, history, before) if role == "publisher" else self.consumer(name, history)
-        child = Child(f"distqueue.conformance.{role}", msgspec.json.encode(task).decode())
+        arguments = msgspec.json.encode(task).decode()
+        child = Child(f"distqueue.conformance.{role}", arguments, prepare=self.plan.prepare)
         return Member(role, number, incarnation, history, child)
 
     def publisher(self, name: str, history: Path, before: Path | None) -> publisher.Plan:

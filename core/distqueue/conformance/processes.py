@@ -20,17 +20,25 @@ from distqueue.conformance.agent import from_line, to_line
 from distqueue.errors import OutcomeUnknown
 from distqueue.results import Outcome, Seen
 
+AGENT = "distqueue.conformance.agent"
+"""The module that carries out commands for a test."""
 PATIENCE = 30.0
 """How long a child may take to answer or to end, in seconds, before the test fails."""
 
 
 class Child:
-    """A running ``python -m MODULE ARGUMENTS``, ended and waited for when the ``with`` block ends."""
+    """A running ``python -m MODULE ARGUMENTS``, ended and waited for when the ``with`` block ends.
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    ``prepare`` names the ``"module:function"`` that it calls before anything else, if any.
+    """
+
+    def __init__(self, module: str, *arguments: str, prepare: str = "") -> None:
+        command = [module, *arguments]
+        if prepare:
+            command = ["distqueue.conformance.prepared", prepare, *command]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -118,9 +126,9 @@ class Child:
 class OtherProcess(Broker):
     """A broker in a child process of its own, which can be killed and stopped."""
 
-    def __init__(self, url: str, capabilities: Capabilities) -> None:
+    def __init__(self, url: str, capabilities: Capabilities, prepare: str = "") -> None:
         self._capabilities = capabilities
-        self.child = Child("distqueue.conformance.agent", url)
+        self.child = Child(AGENT, url, prepare=prepare)
         try:
             reply = self.hear()
             assert isinstance(reply, Welcome), f"the child said {reply!r} before it was ready"

@@ -24,7 +24,8 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``load`` is ``"module:Class"``, imported when a store is opened and not before. ``contract`` is
     the :data:`CONTRACT` it was written for. ``options`` is a struct with a typed field and a
     default for every URL query parameter. ``install_hint`` is the pip line that brings the client
-    library, if it needs one.
+    library, if it needs one. ``harness`` is the ``"module:Class"`` by which the conformance suite does
+    more to the store than open it (:class:`distqueue.conformance.harness.Harness`).
 
     >>> class Options(msgspec.Struct, frozen=True):
     ...     timeout: float = 5.0
@@ -40,6 +41,7 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: type[msgspec.Struct]
     summary: str
     install_hint: str = ""
+    harness: str = ""
 
 
 def fault_of(spec: BackendSpec) -> str | None:
@@ -59,6 +61,8 @@ def fault_of(spec: BackendSpec) -> str | None:
 def _fault_of_fields(given: dict[str, Any]) -> str | None:
     if not isinstance(given["load"], str) or not _LOAD.fullmatch(given["load"]):
         return f"load is {given['load']!r}, not 'module:Class'"
+    if not isinstance(given["harness"], str) or (given["harness"] and not _LOAD.fullmatch(given["harness"])):
+        return f"harness is {given['harness']!r}, not 'module:Class'"
     if not isinstance(given["capabilities"], Capabilities):
         return "capabilities is not a distqueue.capabilities.Capabilities"
     if not isinstance(given["summary"], str) or not isinstance(given["install_hint"], str):

@@ -23,7 +23,7 @@ from distqueue.conformance.campaign import run
 from distqueue.conformance.checker import Result
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.crew import Plan
-from distqueue.conformance.processes import Child, OtherProcess
+from distqueue.conformance.processes import AGENT, Child, OtherProcess
 from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
 from distqueue.errors import LeaseLost, PayloadMismatch
 from distqueue.results import Claimed, Found, Lease, Settled, Stored
@@ -110,7 +110,8 @@ class Sharing(Subject):
     def test_a_store_is_made_once(self) -> None:
         for _ in range(3):
             self.store = self.fresh_url()
-            children = [Child("distqueue.conformance.agent", self.store) for _ in range(3)]
+            prepare = self.rig.prepare
+            children = [Child(AGENT, self.store, prepare=prepare) for _ in range(3)]
             for child in children:
                 self.cleanup.callback(child.close)
             for child in children:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, NoReturn, TypedDict, Unpack
 
+import msgspec
 import pytest
 
 from distqueue.broker import Broker
@@ -28,8 +28,10 @@ from distqueue.commands import (
     Settle,
     Stats,
 )
-from distqueue.conformance.clauses import DECLARED
+from distqueue.conformance.clauses import DECLARED, Clause
+from distqueue.conformance.harness import Harness, harness_for
 from distqueue.conformance.processes import OtherProcess
+from distqueue.conformance.report import Fact, State
 from distqueue.errors import LeaseLost, Refused, SettleRefused
 from distqueue.ids import new_task_id, new_token
 from distqueue.opening import open_broker
@@ -75,6 +77,10 @@ class StoreOptions(TypedDict, total=False):
     dedup_max: int
 
 
+class NotRun(Exception):
+    """A clause was not run, and the message says why."""
+
+
 class Subject:
     """The base of all tests of the suite: set ``url``, and if need be the two durations.
 
@@ -86,15 +92,30 @@ class Subject:
     """The length of a short lease or delay, in seconds: some of the clock ticks of the store."""
     patience: ClassVar[float] = 20.0
     """How long a test waits for what has to happen, in seconds, before it fails."""
+    harness: ClassVar[type[Harness] | None] = None
+    """What can be done to the store from outside; that which the plugin names, if none is given."""
+    tries_again: ClassVar[bool] = True
+    """Whether a clause that fails is held once more, to tell what always fails from what is flaky."""
 
+    rig: Harness
+    """The harness of this test."""
+    is_quick: bool = False
+    """Whether clauses that take long are left out."""
+    seed: int = 0
+    """What random tests begin with."""
     store: str
     """The URL of the store of this test, with nothing left to fill in."""
     broker: Broker
     queue: str = "work"
 
     @pytest.fixture(autouse=True)
-    def _open_the_store(self, tmp_path: Path) -> Iterator[None]:
+    def _open_the_store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+        self._facts = request.node.user_properties
+        self.is_quick = getattr(request.config.option, "distqueue_quick", self.is_quick)
+        self.seed = getattr(request.config.option, "distqueue_seed", self.seed)
         with self.opened_in(tmp_path):
+            self.note(Fact.ENGINE, self.rig.engine())
+            self.note(Fact.CAPABILITIES, self.capabilities)
             yield
 
     @contextmanager
@@ -104,18 +125,84 @@ class Subject:
         self._directory = directory
         self._opened: list[Broker] = []
         with ExitStack() as self.cleanup:
+            self.rig = self.make_rig(directory)
+            self.cleanup.callback(self.rig.close)
             self.store = self.fresh_url()
             self.broker = self.open()
             yield
 
+    # --- Clauses ----------------------------------------------------------------------------------
+
+    def hold(self, clause: Clause, test: Callable[[], None]) -> None:
+        """Hold a clause against the backend, and note what became of it.
+
+        A clause whose capability is not declared is refused: then what is left without it is checked. One
+        that asks what the harness cannot do is not run. One that fails, and does not fail again, is flaky.
+        """
+        try:
+            for capability in clause.needs:
+                if self.lacks(capability):
+                    self.note(Fact.STATE, State.REFUSED)
+                    self.note(Fact.REASON, f"{capability} is not declared")
+                    self.check_without(capability)
+                    return
+            self._ask_for(clause)
+            self._without_skipping(test)
+        except (Exception, pytest.fail.Exception) as error:
+            if self.tries_again and self._passes_now(test):
+                self.note(Fact.STATE, State.FLAKY)
+                error.add_note("FLAKY: it passed when it was tried again")
+            error.add_note(f"{clause.id}: {clause.text}\nwhere to look: {clause.look}")
+            raise
+
+    def note(self, fact: Fact, value: object) -> None:
+        """Note something for the report."""
+        facts: list[tuple[str, object]] | None = getattr(self, "_facts", None)
+        if facts is not None:
+            facts.append((fact.value, msgspec.to_builtins(value)))
+
+    def not_run(self, why: str) -> NoReturn:
+        """End the test: nothing is known about its clause, for a reason that the report says."""
+        raise NotRun(why)
+
+    def _ask_for(self, clause: Clause) -> None:
+        reasons = [reason for ability in clause.asks if (reason := self.rig.missing(ability)) is not None]
+        if clause.slow and self.is_quick:
+            reasons.append("it is left out of a quick run")
+        if reasons:
+            self._leave_out(reasons[0])
+
+    def _without_skipping(self, test: Callable[[], None]) -> None:
+        try:
+            test()
+        except NotRun as left_out:
+            self._leave_out(str(left_out))
+        except pytest.skip.Exception as skipped:
+            raise AssertionError(f"a clause cannot be skipped: declare less instead ({skipped})") from None
+
+    def _leave_out(self, why: str) -> NoReturn:
+        self.note(Fact.STATE, State.NOT_RUN)
+        self.note(Fact.REASON, why)
+        pytest.skip(f"NOT RUN: {why}")
+
+    def _passes_now(self, test: Callable[[], None]) -> bool:
+        try:
+            self.cleanup.close()
+            with self.opened_in(self._directory):
+                test()
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception):  # noqa: BLE001 - whatever it is
+            return False
+        return True
+
     # --- Stores -----------------------------------------------------------------------------------
+
+    def make_rig(self, directory: Path) -> Harness:
+        """Return the harness of one test."""
+        return (self.harness or harness_for(self.url))(self.url, directory)
 
     def fresh_url(self) -> str:
         """Return the URL of a store that does not exist yet."""
-        name = f"c{uuid.uuid4().hex[:12]}"
-        directory = self._directory / name
-        directory.mkdir()
-        return self.url.replace("{tmp}", str(directory)).replace("{name}", name)
+        return self.rig.fresh_url()
 
     def open(self, url: str | None = None, *, create: bool = True, **options: Unpack[StoreOptions]) -> Broker:
         """Open a store, that of the test if no other is named; it is closed when the test ends."""
@@ -131,7 +218,9 @@ class Subject:
 
     def other_process(self) -> OtherProcess:
         """Open the store of the test in another process; it is killed when the test ends."""
-        return self.cleanup.enter_context(OtherProcess(self.store, self.capabilities))
+        return self.cleanup.enter_context(
+            OtherProcess(self.store, self.capabilities, prepare=self.rig.prepare)
+        )
 
     @property
     def capabilities(self) -> Capabilities:

@@ -126,7 +126,7 @@ def without_sharing(test: Subject) -> None:
     test.put_all("a b")
     lease = test.take("a")
     try:
-        with OtherProcess(test.store, test.capabilities) as other:
+        with OtherProcess(test.store, test.capabilities, prepare=test.rig.prepare) as other:
             claimed = expect(other.apply([Claim(queue=test.queue, token="t")])[0], Claimed)  # noqa: S106
             assert claimed.leases == []
             other.apply([test.make("else", task_id="a")])

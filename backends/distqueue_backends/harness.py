@@ -1,0 +1,77 @@
+"""What the conformance suite can do to the stores of this package."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from pathlib import Path
+from typing import ClassVar, Final
+
+from distqueue.conformance.harness import Harness
+from distqueue_backends.table import clock
+
+_NO_ENGINE: Final = "the store is in this very process: there is no engine"
+
+
+class _Time:
+    """Stands in for the module ``time`` where the clocks of a store look."""
+
+    def __init__(self) -> None:
+        self.advanced = 0.0
+        self.stepped = 0.0
+
+    def time(self) -> float:
+        """Return the time of day."""
+        return time.time() + self.advanced + self.stepped
+
+    def monotonic(self) -> float:
+        """Return the time that nobody sets."""
+        return time.monotonic() + self.advanced
+
+
+class MemoryHarness(Harness):
+    """A store in this process."""
+
+    reasons: ClassVar[dict[str, str]] = {
+        "cut_connections": _NO_ENGINE,
+        "restart_engine": _NO_ENGINE,
+        "holds_tasks": "it has no files",
+    }
+
+    def __init__(self, url: str, directory: Path) -> None:
+        super().__init__(url, directory)
+        self._time = _Time()
+        vars(clock)["time"] = self._time
+
+    def advance(self, seconds: float) -> None:
+        self._time.advanced += seconds
+
+    def step_clock(self, seconds: float) -> None:
+        self._time.stepped += seconds
+
+    def close(self) -> None:
+        vars(clock)["time"] = time
+
+
+class FileHarness(MemoryHarness):
+    """Stores in files whose names end like those of single and of sharded JSON."""
+
+    files: ClassVar[re.Pattern[str]] = re.compile(r".*\.json(\.tmp-[^/]*)?")
+
+    def holds_tasks(self, path: str) -> bool:
+        return self.files.fullmatch(os.path.basename(path)) is not None
+
+
+class SqliteHarness(FileHarness):
+    """A database with its log."""
+
+    files = re.compile(r".*\.db(-wal)?")
+
+    def engine(self) -> str:
+        if "driver=pysqlite3" in self.url:
+            import pysqlite3  # type: ignore[import-untyped]
+
+            return f"SQLite {pysqlite3.sqlite_version} (pysqlite3)"
+        return f"SQLite {sqlite3.sqlite_version}"

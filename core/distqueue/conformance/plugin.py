@@ -1,0 +1,140 @@
+"""A pytest plugin that gathers what became of every clause: ``-p distqueue.conformance.plugin``.
+
+The suite itself needs no plugin. This one adds ``--distqueue-report FILE``, which writes the report of a
+run (also of one that pytest-xdist spreads over processes), and the options of such a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from distqueue.capabilities import Capabilities
+from distqueue.conformance.clauses import clause_of
+from distqueue.conformance.report import ClauseResult, Fact, Report, State, SubjectReport
+from distqueue.errors import DistqueueError
+from distqueue.plugins import CONTRACT, installed_plugins
+
+_STATES: Final = {"passed": State.PASS, "failed": State.FAIL, "skipped": State.NOT_RUN}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a run."""
+    group = parser.getgroup("distqueue", "the conformance suite of distqueue")
+    group.addoption("--distqueue-url", help="the store to test, with {tmp} or {name} in it")
+    group.addoption("--distqueue-report", type=Path, metavar="FILE", help="write what was found, as JSON")
+    group.addoption("--distqueue-quick", action="store_true", help="leave out the clauses that take long")
+    group.addoption("--distqueue-seed", type=int, default=0, metavar="N", help="what random tests begin with")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the URL, and gather results where a report is asked for: in the process that others report to."""
+    if config.option.distqueue_url is not None:
+        from distqueue.conformance.url import TestURL
+
+        TestURL.url = config.option.distqueue_url
+    if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Gathering(config), "distqueue-gathering")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note of each test which clause it holds against which URL."""
+    clause = clause_of(getattr(item, "function", None))
+    if clause is not None and isinstance(item, pytest.Function) and item.cls is not None:
+        item.user_properties.append((Fact.CLAUSE.value, [item.cls.__name__, item.cls.url, clause.id]))
+
+
+class Gathering:
+    """Builds the report of a run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._began = time.monotonic()
+        self._subjects: dict[str, SubjectReport] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a test, or the beginning or end of one that went wrong."""
+        facts: dict[str, Any] = dict(report.user_properties)
+        if Fact.CLAUSE not in facts or (report.when != "call" and report.passed):
+            return
+        name, url, clause = facts[Fact.CLAUSE]
+        subject = self._subjects.get(name)
+        if subject is None:
+            subject = SubjectReport(name=name, url=url, backend=_backend(url), clauses={}, findings=[])
+            self._subjects[name] = subject
+        subject.engine = facts.get(Fact.ENGINE, subject.engine)
+        if Fact.CAPABILITIES in facts:
+            subject.capabilities = msgspec.convert(facts[Fact.CAPABILITIES], Capabilities)
+        for finding in (each[1] for each in report.user_properties if each[0] == Fact.FINDING):
+            if finding not in subject.findings:
+                subject.findings.append(str(finding))
+        self._add(subject, clause, *_state(report, facts))
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the report."""
+        subjects = sorted(self._subjects.values(), key=lambda each: each.name)
+        for subject in subjects:
+            subject.clauses = dict(sorted(subject.clauses.items(), key=lambda item: _by_number(item[0])))
+            subject.findings.sort()
+        Report(
+            suite=version("distqueue"),
+            digest=suite_digest(),
+            contract=CONTRACT,
+            python=platform.python_version(),
+            platform=platform.platform(terse=True),
+            seed=self._config.option.distqueue_seed,
+            quick=self._config.option.distqueue_quick,
+            seconds=round(time.monotonic() - self._began, 1),
+            subjects=subjects,
+        ).write(self._config.option.distqueue_report)
+
+    def _add(self, subject: SubjectReport, clause: str, state: State, reason: str) -> None:
+        if clause in subject.clauses:
+            subject.clauses[clause].add(state, reason)
+        else:
+            subject.clauses[clause] = ClauseResult(clause=clause, state=state, reason=reason)
+
+
+def _state(report: pytest.TestReport, facts: dict[str, Any]) -> tuple[State, str]:
+    """Return what became of a test, and why."""
+    noted = State(facts[Fact.STATE]) if Fact.STATE in facts else None
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        reason = getattr(crash, "message", None) or str(report.longrepr)
+        return State.FLAKY if noted is State.FLAKY else State.FAIL, reason.partition("\n")[0][:200]
+    if report.skipped and noted is None:
+        return State.NOT_RUN, f"skipped: {report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}"
+    return noted or _STATES[report.outcome], facts.get(Fact.REASON, "")
+
+
+def _backend(url: str) -> str:
+    try:
+        plugin = installed_plugins().resolve(url.partition(":")[0])
+    except DistqueueError:
+        return ""
+    return f"{plugin.distribution} {plugin.version}".strip()
+
+
+def _by_number(clause: str) -> tuple[str, int]:
+    group, _, number = clause.rpartition("-")
+    return group, int(number)
+
+
+def suite_digest() -> str:
+    """Return a digest of the source of the suite."""
+    digest = hashlib.sha256()
+    for path in _sources(Path(__file__).parent):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sources(directory: Path) -> Iterator[Path]:
+    yield from sorted(directory.rglob("*.py"))
