@@ -1,0 +1,73 @@
+"""Running the suite for a URL, as ``distqueue conformance`` does: pytest in a child process."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from distqueue.errors import ConfigError
+from distqueue.plugins import installed_plugins
+from distqueue.urls import parse_url
+
+_NEEDED: Final = ("pytest", "hypothesis")
+_FRESH: Final = ("{tmp}", "{name}")
+
+
+def check_extra() -> None:
+    """Check that what the suite needs is installed.
+
+    Raises:
+        ConfigError: it is not; the message says what to do.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"{' and '.join(missing)} is missing; pip install 'distqueue[conformance]'")
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. ``select`` is what pytest's ``-k`` takes; ``report`` the file that the report goes to."""
+
+    url: str
+    report: Path
+    quick: bool = False
+    seed: int = 0
+    select: str = ""
+
+    def check(self) -> None:
+        """Check that the run can begin.
+
+        Raises:
+            ConfigError: the URL does not name a fresh store.
+            UnknownBackend, PluginError: the backend cannot be used.
+        """
+        if not any(each in self.url for each in _FRESH):
+            raise ConfigError(
+                f"every test needs a fresh store, so the URL needs {{tmp}} (a new directory) or {{name}} "
+                f"(a new name) in it, as in 'json:///{{tmp}}/Queue.json'; this is {self.url!r}"
+            )
+        filled = self.url.replace("{tmp}", "/tmp").replace("{name}", "name")  # noqa: S108 - nothing is there
+        installed_plugins().resolve(parse_url(filled).scheme)
+
+    def carry_out(self) -> int:
+        """Run pytest until it ends, and return its exit code; the report is in the file afterwards."""
+        self.report.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="distqueue-conformance-") as directory:
+            return subprocess.run(self._command(directory), check=False).returncode
+
+    def _command(self, directory: str) -> list[str]:
+        """Return the command line. What is set up for pytest where the command runs is not its business."""
+        command = [sys.executable, "-m", "pytest", "--pyargs", "distqueue.conformance.url", "-q", "-ra"]
+        command += ["-c", os.devnull, "--rootdir", directory, "--basetemp", f"{directory}/stores"]
+        command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
+        command += ["--distqueue-url", self.url, "--distqueue-report", str(self.report.absolute())]
+        command += ["--distqueue-seed", str(self.seed)]
+        command += ["--distqueue-quick"] if self.quick else []
+        command += ["-k", self.select] if self.select else []
+        return command
