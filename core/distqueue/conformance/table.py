@@ -1,10 +1,10 @@
 """The compliance table: what became of the clauses, backend by capability and by group of clauses.
 
-    python -m distqueue.conformance.table REPORT... --into docs/conformance.md
-    python -m distqueue.conformance.table REPORT... --check docs/conformance.md
+    python -m distqueue.conformance.table REPORTS --into docs/conformance.md
+    python -m distqueue.conformance.table REPORTS --check docs/conformance.md
 
-It is made of the reports that ``--distqueue-report`` has written, and has nothing in it that differs from
-run to run, so that a page can be held against the reports of another day.
+It is made of the reports that ``--distqueue-report`` has written into the directory REPORTS. Nothing in it
+differs from run to run, so that a page can be held against the reports of another day.
 """
 
 from __future__ import annotations
@@ -150,12 +150,15 @@ def _markdown(table: Rows) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write or check a page, and return the exit code."""
     line = argparse.ArgumentParser(prog="python -m distqueue.conformance.table", description=__doc__)
-    line.add_argument("reports", nargs="+", type=Path, metavar="REPORT")
+    line.add_argument("reports", type=Path, metavar="REPORTS", help="a directory of reports")
     what = line.add_mutually_exclusive_group(required=True)
     what.add_argument("--into", type=Path, metavar="FILE", help="write the page")
     what.add_argument("--check", type=Path, metavar="FILE", help="fail if the page says something else")
     options = line.parse_args(arguments)
-    text = page(read_reports(options.reports))
+    reports = read_reports(sorted(options.reports.glob("*.json")))
+    if not reports:
+        line.error(f"there are no reports in {options.reports}; run the suite with --distqueue-report first")
+    text = page(reports)
     if options.into is not None:
         options.into.write_text(text)
         return 0
