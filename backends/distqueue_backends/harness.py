@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from distqueue.conformance.harness import Harness
+from distqueue.urls import parse_url
 from distqueue_backends.table import clock
 
 _NO_ENGINE: Final = "the store is in this very process: there is no engine"
@@ -35,6 +36,7 @@ class MemoryHarness(Harness):
     """A store in this process."""
 
     reasons: ClassVar[dict[str, str]] = {
+        "connect": "it is no database",
         "cut_connections": _NO_ENGINE,
         "restart_engine": _NO_ENGINE,
         "holds_tasks": "it has no files",
@@ -68,6 +70,9 @@ class SqliteHarness(FileHarness):
     """A database with its log."""
 
     files = re.compile(r".*\.db(-wal)?")
+
+    def connect(self, url: str) -> sqlite3.Connection:
+        return sqlite3.connect(parse_url(url).file_path(), timeout=5)
 
     def engine(self) -> str:
         if "driver=pysqlite3" in self.url:

@@ -57,7 +57,7 @@ def test_what_a_clause_needs_can_be_declared_and_refused() -> None:
 
 def test_every_capability_is_needed_by_a_clause() -> None:
     needed = {name for each in CLAUSES.values() for name in each.needs}
-    values = {"wake_up", "max_payload", "max_batch", "transactional_enqueue"}
+    values = {"wake_up", "max_payload", "max_batch"}
     dedup = {"dedup_window", "dedup_max"}
     assert set(Capabilities.__struct_fields__) - values - dedup | {"dedup"} == needed
 

@@ -57,6 +57,7 @@ DECLARED: Final[dict[str, Callable[[Capabilities], bool]]] = {
     "fence": lambda has: has.fence,
     "browse": lambda has: has.browse,
     "keep_done": lambda has: has.keep_done,
+    "transactional_enqueue": lambda has: has.transactional_enqueue,
     "shared_between_processes": lambda has: has.shared_between_processes,
     "attempts_apart_from_deliveries": lambda has: has.attempts_apart_from_deliveries,
 }

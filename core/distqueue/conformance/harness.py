@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import uuid
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from distqueue.errors import DistqueueError
 from distqueue.plugins import installed_plugins
@@ -15,6 +15,7 @@ ABILITIES: Final = {
     "step_clock": "set the time of day that the store reads, back or forth",
     "cut_connections": "break every connection to the engine",
     "restart_engine": "kill the engine and start it again",
+    "connect": "open a connection such as an application has to the store's database",
     "holds_tasks": "tell by their paths the files that have to be on the disk before an answer",
 }
 """What a harness may be able to do; each is the name of a method."""
@@ -82,6 +83,10 @@ class Harness:
 
     def restart_engine(self) -> None:
         """Kill the engine without warning, and return once it serves again."""
+        raise NotImplementedError
+
+    def connect(self, url: str) -> Any:
+        """Open a connection such as an application has to the database of a store (DB-API 2.0)."""
         raise NotImplementedError
 
     def holds_tasks(self, path: str) -> bool:

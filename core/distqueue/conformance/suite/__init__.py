@@ -25,6 +25,7 @@ from distqueue.conformance.suite.scheduling import Scheduling
 from distqueue.conformance.suite.settling import AckThen, SettlingOnce, SettlingTwice
 from distqueue.conformance.suite.sharing import Sharing
 from distqueue.conformance.suite.together import Together
+from distqueue.conformance.suite.transacting import Transacting
 from distqueue.conformance.suite.unique import Unique
 from distqueue.conformance.suite.waiting import Waiting
 from distqueue.conformance.suite.walking import Walking
@@ -36,6 +37,7 @@ class BackendConformance(
     Together,
     Walking,
     Limits,
+    Transacting,
     Clients,
     Waiting,
     Threads,

@@ -11,7 +11,9 @@ from typing import Final
 
 from distqueue.commands import Ack, Browse, Claim, Clear, Fence, Pause, Remembered, Resume, Retry
 from distqueue.conformance.processes import OtherProcess
+from distqueue.conformance.report import Fact
 from distqueue.conformance.suite.subject import LONG, PutOptions, Subject, expect
+from distqueue.conformance.suite.transacting import without_transactions
 from distqueue.errors import DistqueueError, SettleRefused, Unsupported
 from distqueue.fences import EVERY, FenceLevel
 from distqueue.results import Claimed, Settled, Stored
@@ -90,6 +92,8 @@ def without_ordering(test: Subject) -> None:
     test.put_all(" ".join(names))
     claimed = [lease.task_id for _ in range(60) for lease in test.claim(7)]
     assert sorted(claimed) == sorted(names)
+    if claimed == names:
+        test.note(Fact.FINDING, "50 tasks came in the order of their puts")
 
 
 def without_atomic_batch(test: Subject) -> None:
@@ -110,6 +114,8 @@ def without_fenced_receipts(test: Subject) -> None:
     assert isinstance(outcome, (Settled, SettleRefused))
     left = {lease.task_id for lease in test.claim(10)}
     assert left == ({"other"} if isinstance(outcome, Settled) else {"it", "other"})
+    if not isinstance(outcome, Settled):
+        test.note(Fact.FINDING, "a late ack was refused, as with fenced receipts")
 
 
 def without_dedup(test: Subject) -> None:
@@ -160,6 +166,7 @@ WITHOUT: Final[dict[str, Callable[[Subject], None]]] = {
     "fence": without_fence,
     "browse": without_browse,
     "keep_done": lambda test: refuses(test, {"keep_done": LONG}),
+    "transactional_enqueue": without_transactions,
     "shared_between_processes": without_sharing,
     "attempts_apart_from_deliveries": without_counting_apart,
 }
