@@ -211,7 +211,12 @@ class Sharing(Subject):
     def test_many_processes_lose_and_double_nothing(self) -> None:
         self.judge(kills=0, tasks=150, publishers=3)
 
-    @clause("LOAD-2", "the same while publishers and consumers are killed", needs="shared_between_processes")
+    @clause(
+        "LOAD-2",
+        "the same while publishers and consumers are killed",
+        needs="shared_between_processes",
+        slow=True,
+    )
     def test_kills_lose_and_double_nothing(self) -> None:
         self.judge(kills=6, tasks=None, publishers=2)
 

@@ -55,6 +55,7 @@ class Together(Subject):
         "LIFE-2",
         "whatever commands are carried out together, the store is as before after closing and opening",
         needs="durability browse",
+        slow=True,
     )
     def test_calls_of_many_commands_are_read_back_as_they_were(self) -> None:
         self.walk_together(self.reopen)
