@@ -29,16 +29,17 @@ PATIENCE = 30.0
 class Child:
     """A running ``python -m MODULE ARGUMENTS``, ended and waited for when the ``with`` block ends.
 
-    ``prepare`` names the ``"module:function"`` that it calls before anything else, if any.
+    ``prepare`` names the ``"module:function"`` that it calls before anything else, if any. ``under`` is a
+    command that runs another one in its own place, such as ``strace -D``.
     """
 
-    def __init__(self, module: str, *arguments: str, prepare: str = "") -> None:
+    def __init__(self, module: str, *arguments: str, prepare: str = "", under: Sequence[str] = ()) -> None:
         command = [module, *arguments]
         if prepare:
             command = ["distqueue.conformance.prepared", prepare, *command]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [*under, sys.executable, "-m", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -126,9 +127,11 @@ class Child:
 class OtherProcess(Broker):
     """A broker in a child process of its own, which can be killed and stopped."""
 
-    def __init__(self, url: str, capabilities: Capabilities, prepare: str = "") -> None:
+    def __init__(
+        self, url: str, capabilities: Capabilities, prepare: str = "", under: Sequence[str] = ()
+    ) -> None:
         self._capabilities = capabilities
-        self.child = Child(AGENT, url, prepare=prepare)
+        self.child = Child(AGENT, url, prepare=prepare, under=under)
         try:
             reply = self.hear()
             assert isinstance(reply, Welcome), f"the child said {reply!r} before it was ready"

@@ -24,6 +24,7 @@ from distqueue.conformance.suite.reopening import Reopening
 from distqueue.conformance.suite.scheduling import Scheduling
 from distqueue.conformance.suite.settling import AckThen, SettlingOnce, SettlingTwice
 from distqueue.conformance.suite.sharing import Sharing
+from distqueue.conformance.suite.syncing import Syncing
 from distqueue.conformance.suite.together import Together
 from distqueue.conformance.suite.transacting import Transacting
 from distqueue.conformance.suite.unique import Unique
@@ -34,6 +35,7 @@ from distqueue.conformance.suite.walking import Walking
 class BackendConformance(
     # pytest runs the last base first: what is quick and basic stands at the end.
     Sharing,
+    Syncing,
     Together,
     Walking,
     Limits,
