@@ -10,26 +10,79 @@ over the wire is the same.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
+from pathlib import Path
+from typing import ClassVar, Final, Unpack
 
 from distqueue.broker import Broker
 from distqueue.broker.channel import Channel
+from distqueue.conformance.harness import Harness
 from distqueue.conformance.serving import Serving
 from distqueue.conformance.suite.subject import StoreOptions, Subject
 from distqueue.opening import open_broker
 
 
+class ServedHarness(Harness):
+    """That of the store, and what can be done to those who serve it."""
+
+    reasons: ClassVar[dict[str, str]] = {
+        "holds_tasks": "it is served by the process of the test; the store itself is traced directly",
+    }
+
+    def __init__(self, inner: Harness, servings: dict[str, Serving]) -> None:
+        super().__init__(inner.url, inner.directory)
+        self._inner = inner
+        self._servings = servings
+
+    def missing(self, ability: str) -> str | None:
+        return super().missing(ability) if ability in _OURS else self._inner.missing(ability)
+
+    def fresh_url(self) -> str:
+        return self._inner.fresh_url()
+
+    def engine(self) -> str:
+        return self._inner.engine()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def advance(self, seconds: float) -> None:
+        self._inner.advance(seconds)
+
+    def step_clock(self, seconds: float) -> None:
+        self._inner.step_clock(seconds)
+
+    def connect(self, url: str) -> object:
+        return self._inner.connect(url)
+
+    def cut_connections(self) -> None:
+        for serving in self._running():
+            serving.cut()
+
+    def restart_engine(self) -> None:
+        for serving in self._running():
+            serving.restart()
+
+    def _running(self) -> list[Serving]:
+        return [serving for serving in self._servings.values() if serving.runs]
+
+
+_OURS: Final = ("cut_connections", "restart_engine", "holds_tasks")
+
+
 class ThroughASocket(Subject):
     """The store of each test is served, and reached through a Unix socket."""
+
+    def make_rig(self, directory: Path) -> Harness:
+        self.servings: dict[str, Serving] = {}
+        return ServedHarness(super().make_rig(directory), self.servings)
 
     def open(self, url: str | None = None, *, create: bool = True, **options: Unpack[StoreOptions]) -> Broker:
         place = url or self.store
         if not create:
             open_broker(place, create=False).close()  # serving a store creates it
-        servings: dict[str, Serving] = self.__dict__.setdefault("_servings", {})
-        serving = servings.get(place)
+        serving = self.servings.get(place)
         if serving is None or not serving.runs:
-            serving = servings[place] = Serving(place, **options)
+            serving = self.servings[place] = Serving(place, **options)
         broker = serving.enter(self.way_in(serving))
         self.cleanup.callback(broker.close)
         return broker

@@ -13,6 +13,7 @@ from distqueue.broker import Broker
 from distqueue.broker.channel import Channel
 from distqueue.broker.connection import Connection
 from distqueue.broker.service import Service
+from distqueue.errors import StoreFailed
 from distqueue.groupcommit import GroupCommit
 from distqueue.urls import parse_url
 
@@ -21,12 +22,16 @@ class Serving:
     """A store that is served in a thread, until the last of its clients is closed."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._service = Service(parse_url(url), **options)
-        self._clients = 0
+        self._url = url
+        self._options = options
+        self._clients: list[_Client] = []
         self._handed: list[socket.socket] = []
-        self._ours, theirs = socket.socketpair()
-        self._theirs = theirs
-        self._service.server.watch(theirs, self._take)
+        self._ours, self._theirs = socket.socketpair()
+        self._start()
+
+    def _start(self) -> None:
+        self._service = Service(parse_url(self._url), **self._options)
+        self._service.server.watch(self._theirs, self._take)
         self._thread = threading.Thread(target=self._service.server.run, name="conformance-server")
         self._thread.start()
 
@@ -59,17 +64,32 @@ class Serving:
 
     def enter(self, dial: Callable[[], Channel]) -> Broker:
         """Return a client of the store."""
-        self._clients += 1
-        return GroupCommit(_Client(dial, self._leave))
+        client = _Client(dial, self._leave)
+        self._clients.append(client)
+        return GroupCommit(client)
 
-    def _leave(self) -> None:
-        self._clients -= 1
-        if self._clients == 0:
-            self._service.server.stop()
-            self._thread.join()
-            self._service.close()
+    def cut(self) -> None:
+        """Break the connections of all clients, whatever goes over them."""
+        for client in list(self._clients):
+            client.cut()
+
+    def restart(self) -> None:
+        """End without a goodbye, answer nothing that has arrived, and serve again."""
+        self._service.server.failure = StoreFailed("it was ended without warning")
+        self._end()
+        self._start()
+
+    def _leave(self, client: _Client) -> None:
+        self._clients.remove(client)
+        if not self._clients:
+            self._end()
             self._ours.close()
             self._theirs.close()
+
+    def _end(self) -> None:
+        self._service.server.stop()
+        self._thread.join()
+        self._service.close()
 
     def _take(self) -> None:
         self._theirs.recv(1)
@@ -79,12 +99,19 @@ class Serving:
 class _Client(Connection):
     """A connection that says when it is closed."""
 
-    def __init__(self, dial: Callable[[], Channel], leave: Callable[[], None]) -> None:
+    def __init__(self, dial: Callable[[], Channel], leave: Callable[[_Client], None]) -> None:
         super().__init__(dial)
-        self._leave: Callable[[], None] | None = leave
+        self._leave: Callable[[_Client], None] | None = leave
+
+    def cut(self) -> None:
+        """Break every connection that there is now."""
+        with self._lock:
+            channels = [*self._idle, *self._busy]
+        for channel in channels:
+            channel.interrupt()
 
     def close(self) -> None:
         super().close()
         leave, self._leave = self._leave, None
         if leave is not None:
-            leave()
+            leave(self)

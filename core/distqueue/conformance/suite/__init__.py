@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distqueue.conformance.suite.attempts import Attempts
+from distqueue.conformance.suite.breaking import Cutting, Restarting
 from distqueue.conformance.suite.claiming import Claiming, Order
 from distqueue.conformance.suite.clients import Clients
 from distqueue.conformance.suite.closing import Closing, Threads
@@ -39,6 +40,8 @@ class BackendConformance(
     Together,
     Walking,
     Limits,
+    Restarting,
+    Cutting,
     Transacting,
     Clients,
     Waiting,
