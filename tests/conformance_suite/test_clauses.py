@@ -50,6 +50,15 @@ def test_clauses_are_numbered_and_say_something() -> None:
     assert len({each.text for each in CLAUSES.values()}) == len(CLAUSES)
 
 
+def test_every_clause_tells_where_to_look_when_it_fails() -> None:
+    for each in CLAUSES.values():
+        assert each.look.strip() == each.look
+        assert len(each.look) > 15, each.id
+        assert each.look != each.text
+    looks = Counter(each.look for each in CLAUSES.values())
+    assert [look for look, count in looks.items() if count > 1] == []
+
+
 def test_what_a_clause_needs_can_be_declared_and_refused() -> None:
     needed = {name for each in CLAUSES.values() for name in each.needs}
     assert needed <= set(DECLARED) == set(WITHOUT)
@@ -66,5 +75,5 @@ def test_a_clause_cannot_be_there_twice() -> None:
     with pytest.raises(ValueError, match="PUT-1 is there twice"):
 
         class Other(Subject):
-            @clause("PUT-1", "the same number for another promise")
+            @clause("PUT-1", "the same number for another promise", look="the number that it has")
             def test_something_else(self) -> None: ...

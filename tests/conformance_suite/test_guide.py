@@ -24,9 +24,10 @@ def test_the_guide_describes_every_invariant() -> None:
 
 
 def test_the_clause_in_the_guide_is_the_real_one() -> None:
-    clause_id, text, needs = re.findall(r'@clause\("(.*?)", "(.*?)", needs="(.*?)"\)', GUIDE)[0]
+    (example,) = re.findall(r"@clause\(\n(.*?)\n\)", GUIDE, re.DOTALL)
+    clause_id, text, *named = re.findall(r'"(.*?)"', example)
     clause = CLAUSES[clause_id]
-    assert (clause.text, clause.needs) == (text, tuple(needs.split()))
+    assert [clause.text, " ".join(clause.needs), clause.look] == [text, *named]
 
 
 def test_the_guide_names_every_option_of_the_campaign() -> None:

@@ -75,10 +75,10 @@ def clause[S: Subject, **P](
     id: str,  # noqa: A002 - what it is
     text: str,
     *,
+    look: str,
     needs: str = "",
     asks: str = "",
     since: str = "1",
-    look: str = "",
     slow: bool = False,
 ) -> Callable[[Callable[Concatenate[S, P], None]], Callable[Concatenate[S, P], None]]:
     """Register a clause and mark the test method that checks it; names are separated by spaces.

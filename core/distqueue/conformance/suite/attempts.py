@@ -19,7 +19,11 @@ class Attempts(Subject):
         return self.ok(Retry(queue=self.queue, receipt=lease.receipt, delay=0.0, error=error), Settled)
 
     @pytest.mark.parametrize("most", [1, 2, 5])
-    @clause("DEAD-1", "a task whose attempts are used up by retries is dead, and says so in the answer")
+    @clause(
+        "DEAD-1",
+        "a task whose attempts are used up by retries is dead, and says so in the answer",
+        look="retry: count the attempt before comparing it, and answer with the state that comes of it",
+    )
     def test_retries_use_up_the_attempts(self, most: int) -> None:
         self.put({"n": 1}, task_id="it", max_attempts=most)
         for attempt in range(1, most + 1):
@@ -33,7 +37,11 @@ class Attempts(Subject):
         assert value(bytes(record.data)) == {"n": 1}
         assert self.claim() == []
 
-    @clause("DEAD-2", "a task whose attempts are used up by lapsed leases is dead")
+    @clause(
+        "DEAD-2",
+        "a task whose attempts are used up by lapsed leases is dead",
+        look="what gives lapsed tasks back: does it compare attempts with max_attempts, as retry does?",
+    )
     def test_lapsed_leases_use_up_the_attempts(self) -> None:
         self.put(task_id="it", max_attempts=2)
         for attempt in (1, 2):
@@ -43,7 +51,11 @@ class Attempts(Subject):
         record = self.record("it")
         assert (record.state, record.deliveries) == (TaskState.DEAD, 2)
 
-    @clause("DEAD-3", "without a limit a task is never dead by failing")
+    @clause(
+        "DEAD-3",
+        "without a limit a task is never dead by failing",
+        look="None read as 0 or as a default: in the column, or in the comparison with max_attempts",
+    )
     def test_unlimited_attempts(self) -> None:
         self.put(task_id="it", max_attempts=None)
         for attempt in range(1, 20):
@@ -51,21 +63,34 @@ class Attempts(Subject):
             assert (lease.attempt, lease.max_attempts) == (attempt, None)
             assert self.retry(lease).state is TaskState.READY
 
-    @clause("DEAD-4", "a rejected task is dead at once, whatever attempts it had left")
+    @clause(
+        "DEAD-4",
+        "a rejected task is dead at once, whatever attempts it had left",
+        look="reject going through the step of retry, where attempts are compared",
+    )
     def test_a_reject_needs_no_attempts(self) -> None:
         self.put(task_id="it", max_attempts=None)
         self.reject(self.take("it"), "hopeless")
         record = self.record("it")
         assert (record.state, record.attempt, record.error) == (TaskState.DEAD, 1, "hopeless")
 
-    @clause("DEAD-5", "releases never make a task dead", needs="attempts_apart_from_deliveries")
+    @clause(
+        "DEAD-5",
+        "releases never make a task dead",
+        needs="attempts_apart_from_deliveries",
+        look="one counter for attempts and deliveries; compare failures with max_attempts, not deliveries",
+    )
     def test_releases_do_not_kill(self) -> None:
         self.put(task_id="it", max_attempts=1)
         for _ in range(10):
             self.release(self.take("it"))
         assert self.take("it").attempt == 1
 
-    @clause("DEAD-6", "a retry that ends a task as dead can be repeated")
+    @clause(
+        "DEAD-6",
+        "a retry that ends a task as dead can be repeated",
+        look="the step that makes a task dead clears its receipt: keep token and verb of the last settling",
+    )
     def test_the_last_retry_can_be_repeated(self) -> None:
         self.put(task_id="it", max_attempts=1)
         lease = self.take("it")

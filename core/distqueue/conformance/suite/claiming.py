@@ -24,7 +24,11 @@ def by_id(lease: Lease) -> str:
 class Claiming(Subject):
     """Claiming."""
 
-    @clause("CLAIM-1", "a claim of an empty queue, or of one that never was, returns nothing")
+    @clause(
+        "CLAIM-1",
+        "a claim of an empty queue, or of one that never was, returns nothing",
+        look="claim or its answer taking the first row unasked; a queue that is only made by a put",
+    )
     def test_an_empty_queue_gives_nothing(self) -> None:
         assert self.claim() == []
         self.ack_all()
@@ -36,12 +40,20 @@ class Claiming(Subject):
         for lease in self.claim(2):
             self.ack(lease)
 
-    @clause("CLAIM-2", "a claim returns at most as many tasks as asked for, and all if there are fewer")
+    @clause(
+        "CLAIM-2",
+        "a claim returns at most as many tasks as asked for, and all if there are fewer",
+        look="the limit of the query that claims, and a loop that stops at the first page of candidates",
+    )
     def test_a_claim_takes_as_many_as_asked(self) -> None:
         self.put_all("a b c d e")
         assert [len(self.claim(count)) for count in (1, 3, 3, 1)] == [1, 3, 1, 0]
 
-    @clause("CLAIM-3", "a leased task is not claimed again while its lease runs")
+    @clause(
+        "CLAIM-3",
+        "a leased task is not claimed again while its lease runs",
+        look="two steps, select and update: take and mark in one step, and tell the state in find",
+    )
     def test_a_leased_task_is_out_of_reach(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -50,7 +62,11 @@ class Claiming(Subject):
         assert (record.state, record.deliveries, record.receipt) == (TaskState.LEASED, 1, lease.receipt)
         assert record.until == lease.until
 
-    @clause("CLAIM-4", "a claim names one queue and takes from no other")
+    @clause(
+        "CLAIM-4",
+        "a claim names one queue and takes from no other",
+        look="the queue in the condition of the claim, and in the key or index that it reads",
+    )
     def test_a_claim_takes_from_one_queue(self) -> None:
         self.put(task_id="here")
         self.put(task_id="there", queue="there")
@@ -58,7 +74,11 @@ class Claiming(Subject):
         assert self.state("here") is TaskState.LEASED
         assert self.record("there", "there").state is TaskState.READY
 
-    @clause("CLAIM-5", "a task whose lease ended is delivered again: another attempt, another receipt")
+    @clause(
+        "CLAIM-5",
+        "a task whose lease ended is delivered again: another attempt, another receipt",
+        look="claim has to give back what lapsed before it picks, and make a new receipt for each delivery",
+    )
     def test_a_lapsed_lease_gives_the_task_back(self) -> None:
         self.put(task_id="it")
         first = self.take("it", lease=self.moment)
@@ -68,14 +88,20 @@ class Claiming(Subject):
         assert first.receipt != second.receipt
         assert second.data == first.data
 
-    @clause("CLAIM-6", "a lease lasts as long as asked for, by the store's clock")
+    @clause(
+        "CLAIM-6",
+        "a lease lasts as long as asked for, by the store's clock",
+        look="the lease's end: seconds against milliseconds, or a client's time against that of the engine",
+    )
     def test_the_lease_ends_when_it_should(self) -> None:
         self.put_all("a b")
         short, long = self.take("a", lease=100.0), self.take("b", lease=300.0)
         assert 199 < long.until - short.until < 200 + self.patience
 
     @clause(
-        "CLAIM-7", "a claim with the token of an earlier one returns what is still leased of it, and no more"
+        "CLAIM-7",
+        "a claim with the token of an earlier one returns what is still leased of it, and no more",
+        look="reclaim: find by token what is still leased, with the old receipts and ends, and lease nothing",
     )
     def test_a_claim_can_be_repeated(self) -> None:
         self.put_all("a b c d")
@@ -95,7 +121,11 @@ class Claiming(Subject):
         assert self.ok(Claim(queue=self.queue, token="other", again=True), Claimed).leases == []  # noqa: S106
         assert self.take_all() == left
 
-    @clause("CLAIM-8", "receipts of different deliveries differ, whatever the tokens are")
+    @clause(
+        "CLAIM-8",
+        "receipts of different deliveries differ, whatever the tokens are",
+        look="the receipt has to hold number of delivery and task besides the token: use make_receipt",
+    )
     def test_receipts_differ(self) -> None:
         self.put_all("a b c")
         command = Claim(queue=self.queue, token=TOKEN, count=2, lease=LONG)
@@ -107,6 +137,7 @@ class Claiming(Subject):
         "COUNT-1",
         "a release uses up no attempt, but counts as a delivery",
         needs="attempts_apart_from_deliveries",
+        look="release: take back the failure that claim counted, or count failures only when they happen",
     )
     def test_a_release_uses_up_no_attempt(self) -> None:
         self.put(task_id="it")
@@ -115,7 +146,11 @@ class Claiming(Subject):
             assert (lease.attempt, lease.deliveries) == (1, deliveries)
             self.release(lease)
 
-    @clause("COUNT-2", "a delivery is counted before the task is handed out")
+    @clause(
+        "COUNT-2",
+        "a delivery is counted before the task is handed out",
+        look="deliveries increased at settling instead of in the step that leases the task",
+    )
     def test_the_record_and_the_lease_agree(self) -> None:
         self.put(task_id="it")
         for _ in range(3):
@@ -130,7 +165,10 @@ class Order(Subject):
 
     @pytest.mark.parametrize("size", [1, 7, 100])
     @clause(
-        "ORDER-1", "tasks of one priority are claimed in the order in which they were put", needs="ordering"
+        "ORDER-1",
+        "tasks of one priority are claimed in the order in which they were put",
+        needs="ordering",
+        look="the sort key of claim: a place given at the put, not a time of day, a hash or a random id",
     )
     def test_first_in_first_out(self, size: int) -> None:
         names = [f"t{number}" for number in range(100)]
@@ -141,7 +179,10 @@ class Order(Subject):
         assert claimed.split() == names
 
     @clause(
-        "ORDER-2", "the highest priority comes first, however long others wait", needs="ordering priorities"
+        "ORDER-2",
+        "the highest priority comes first, however long others wait",
+        needs="ordering priorities",
+        look="the sort key is priority descending, then place; an aging rule of the engine must be off",
     )
     def test_strict_priority(self) -> None:
         chance = random.Random(1)  # noqa: S311 - an order, not a secret
@@ -152,7 +193,12 @@ class Order(Subject):
         claimed = [int(each.task_id[1:]) for _ in range(12) for each in self.claim(8)]
         assert claimed == sorted(range(96), key=lambda number: (-priorities[number], number))
 
-    @clause("ORDER-3", "a lapsed lease puts the task back where it was", needs="ordering")
+    @clause(
+        "ORDER-3",
+        "a lapsed lease puts the task back where it was",
+        needs="ordering",
+        look="giving lapsed tasks back must keep their place, not append them to a list",
+    )
     def test_a_lapsed_task_is_back_at_its_old_place(self) -> None:
         self.put_all("a b c d")
         self.claim(2, lease=self.moment)
@@ -161,14 +207,24 @@ class Order(Subject):
         self.put(task_id="e")
         assert self.take_all() == "a b d e"
 
-    @clause("ORDER-4", "a release puts the task back where it was", needs="ordering")
+    @clause(
+        "ORDER-4",
+        "a release puts the task back where it was",
+        needs="ordering",
+        look="release that pushes to the end: the place must be left as it was",
+    )
     def test_a_released_task_is_back_at_its_old_place(self) -> None:
         self.put_all("a b c d")
         for lease in self.claim(3)[:2]:
             self.release(lease)
         assert self.take_all() == "a b d"
 
-    @clause("ORDER-5", "a priority counts for a task that comes back as well", needs="ordering priorities")
+    @clause(
+        "ORDER-5",
+        "a priority counts for a task that comes back as well",
+        needs="ordering priorities",
+        look="the list to which release returns a task: that of its priority, not the default one",
+    )
     def test_a_released_task_keeps_its_priority(self) -> None:
         self.put(task_id="low", priority=1)
         self.put(task_id="high", priority=9)
@@ -177,7 +233,12 @@ class Order(Subject):
         self.release(lease)
         assert self.take_all() == "high middle low"
 
-    @clause("ORDER-6", "what is put between two claims comes behind what was there", needs="ordering")
+    @clause(
+        "ORDER-6",
+        "what is put between two claims comes behind what was there",
+        needs="ordering",
+        look="how places are given: a counter that is read before the commit, or starts anew when empty",
+    )
     def test_claims_and_puts_in_turn(self) -> None:
         self.put_all("a b c")
         order = []

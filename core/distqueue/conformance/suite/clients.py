@@ -14,7 +14,11 @@ from distqueue.task import TaskState
 class Clients(Subject):
     """The clients."""
 
-    @clause("CLIENT-1", "a queue puts, hands out and acks tasks")
+    @clause(
+        "CLIENT-1",
+        "a queue puts, hands out and acks tasks",
+        look="apply answering in another order than asked, or ack not removing the task that find reads",
+    )
     def test_a_queue_works(self) -> None:
         with Queue(self.store, name=self.queue) as queue:
             stored = queue.put({"n": 1}, task_id="it")
@@ -27,7 +31,11 @@ class Clients(Subject):
             assert queue.find("it") is None
             assert queue.get(timeout=0) is None
 
-    @clause("CLIENT-2", "a handler that fails has its task retried, with its error")
+    @clause(
+        "CLIENT-2",
+        "a handler that fails has its task retried, with its error",
+        look="retry must store the error text as it is, any character, and count the attempt",
+    )
     def test_a_failing_handler_has_its_task_retried(self) -> None:
         with Queue(self.store, name=self.queue) as queue:
             queue.put(1, task_id="it")
@@ -41,14 +49,22 @@ class Clients(Subject):
             assert "ä failure" in record.error
             assert record.attempt == 2
 
-    @clause("CLIENT-3", "tasks that are put without waiting are there when the queue is closed")
+    @clause(
+        "CLIENT-3",
+        "tasks that are put without waiting are there when the queue is closed",
+        look="close of a broker: does a call that is still running get carried out and answered?",
+    )
     def test_unwaited_tasks_are_stored(self) -> None:
         with Queue(self.store, name=self.queue) as queue:
             futures = [queue.put_nowait(number) for number in range(20)]
         assert len({future.result(self.patience).task_id for future in futures}) == 20
         assert self.stats().ready == 20
 
-    @clause("CLIENT-4", "an async queue does the same")
+    @clause(
+        "CLIENT-4",
+        "an async queue does the same",
+        look="wait and apply from different threads: a lock held during wait stops the put that would end it",
+    )
     def test_an_async_queue_works(self) -> None:
         async def main() -> None:
             async with AsyncQueue(self.store, name=self.queue) as queue:
@@ -65,7 +81,11 @@ class Clients(Subject):
         asyncio.run(main())
         assert self.stats().ready == 20
 
-    @clause("CLIENT-5", "a cancelled get gives back what it claimed")
+    @clause(
+        "CLIENT-5",
+        "a cancelled get gives back what it claimed",
+        look="release of a task right after its claim: from another thread, at its old place",
+    )
     def test_a_cancelled_get_gives_back(self) -> None:
         async def main() -> None:
             async with AsyncQueue(self.store, name=self.queue) as queue:

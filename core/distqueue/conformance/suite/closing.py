@@ -17,13 +17,21 @@ from distqueue.results import Seen, Stored
 class Closing(Subject):
     """Closing."""
 
-    @clause("CLOSE-1", "closing twice is the same as once")
+    @clause(
+        "CLOSE-1",
+        "closing twice is the same as once",
+        look="shut freeing something twice: guard it, or leave close to the base class",
+    )
     def test_closing_twice(self) -> None:
         self.put()
         self.broker.close()
         self.broker.close()
 
-    @clause("CLOSE-2", "a closed broker says so, whatever it is asked")
+    @clause(
+        "CLOSE-2",
+        "a closed broker says so, whatever it is asked",
+        look="an own apply or wait that does not look at the closing flag first, even for an empty call",
+    )
     def test_a_closed_broker_says_so(self) -> None:
         self.broker.close()
         with pytest.raises(Closed):
@@ -33,7 +41,11 @@ class Closing(Subject):
         with pytest.raises(Closed):
             self.broker.wait(self.queue, Seen(), 0.0)
 
-    @clause("CLOSE-3", "closing one open of a store does not close another")
+    @clause(
+        "CLOSE-3",
+        "closing one open of a store does not close another",
+        look="connections, locks or threads shared by opens of one store: free them with the last open",
+    )
     def test_opens_are_closed_apart(self) -> None:
         other = self.open()
         self.put(task_id="it")
@@ -43,7 +55,11 @@ class Closing(Subject):
             self.take("it")
         self.put(task_id="next")
 
-    @clause("CLOSE-4", "what is in flight while a broker is closed is answered, or refused as closed")
+    @clause(
+        "CLOSE-4",
+        "what is in flight while a broker is closed is answered, or refused as closed",
+        look="what shut does to a call in progress: wait for it; never commit and then report Closed",
+    )
     def test_a_close_answers_what_is_in_flight(self) -> None:
         begun = threading.Barrier(3)
 
@@ -76,6 +92,7 @@ class Threads(Subject):
     @clause(
         "THREAD-1",
         "each of many threads gets the answers to its own commands, and nothing is lost or doubled",
+        look="a connection or cursor used by two threads at once: one lock, or a connection a thread",
     )
     def test_threads_share_a_broker(self) -> None:
         def publish(name: str) -> None:
@@ -103,7 +120,11 @@ class Threads(Subject):
             self.reopen()
             assert self.stats().ready == self.stats().leased == 0
 
-    @clause("THREAD-2", "of many threads that put one task one stores it")
+    @clause(
+        "THREAD-2",
+        "of many threads that put one task one stores it",
+        look="checking the id and inserting are two steps: a unique constraint or a lock has to join them",
+    )
     def test_one_of_many_threads_stores_a_task(self) -> None:
         begun = threading.Barrier(4)
 

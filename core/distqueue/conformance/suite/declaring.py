@@ -13,7 +13,11 @@ from distqueue.urls import parse_url
 class Declaring(Subject):
     """What a backend declares."""
 
-    @clause("DECLARE-1", "every declared value is of its kind and in its range")
+    @clause(
+        "DECLARE-1",
+        "every declared value is of its kind and in its range",
+        look="the Capabilities in the plugin: enums instead of strings, sizes within the limits",
+    )
     def test_the_values_are_sane(self) -> None:
         has = self.capabilities
         assert isinstance(has, Capabilities)
@@ -25,7 +29,11 @@ class Declaring(Subject):
         assert 1024 <= has.max_payload <= MAX_PAYLOAD
         assert 1 <= has.max_batch <= MAX_BATCH
 
-    @clause("DECLARE-2", "what an open store has is what the plugin declares; it may have less, never more")
+    @clause(
+        "DECLARE-2",
+        "what an open store has is what the plugin declares; it may have less, never more",
+        look="the capabilities property of the open store: derive it from the plugin's with replace",
+    )
     def test_the_plugin_declares_the_same(self) -> None:
         declared = installed_plugins().resolve(parse_url(self.store).scheme).spec.capabilities
         for name in Capabilities.__struct_fields__:
@@ -35,7 +43,11 @@ class Declaring(Subject):
             elif name in ("max_payload", "max_batch"):
                 assert mine <= theirs, name
 
-    @clause("DECLARE-3", "what is declared does not contradict itself")
+    @clause(
+        "DECLARE-3",
+        "what is declared does not contradict itself",
+        look="the Capabilities in the plugin: groups with ordering, replicated with shared, window with max",
+    )
     def test_the_values_fit_together(self) -> None:
         has = self.capabilities
         if has.groups:

@@ -58,7 +58,11 @@ class Dedup(Subject):
     """Publishing twice."""
 
     @pytest.mark.parametrize("bring", PRESENT, ids=name_of)
-    @clause("DEDUP-1", "a second put of a task that exists stores nothing and says that it is a duplicate")
+    @clause(
+        "DEDUP-1",
+        "a second put of a task that exists stores nothing and says that it is a duplicate",
+        look="put: an insert that replaces on conflict; it must leave the row, whatever its state",
+    )
     def test_a_task_that_exists_is_not_stored_again(self, bring: Bring) -> None:
         bring(self)
         before = self.record("it")
@@ -67,7 +71,11 @@ class Dedup(Subject):
         assert self.take_all() == ("it" if bring is ready else "")
 
     @pytest.mark.parametrize("bring", PRESENT, ids=name_of)
-    @clause("DEDUP-2", "another payload under the id of a task that exists is refused")
+    @clause(
+        "DEDUP-2",
+        "another payload under the id of a task that exists is refused",
+        look="the conflict of ids has to compare the payload's checksum before it says duplicate",
+    )
     def test_another_payload_for_a_task_that_exists_is_refused(self, bring: Bring) -> None:
         bring(self)
         before = self.record("it")
@@ -76,7 +84,10 @@ class Dedup(Subject):
 
     @pytest.mark.parametrize("bring", GONE, ids=name_of)
     @clause(
-        "DEDUP-3", "the id of a task that is gone is remembered: acked, cancelled or purged", needs="dedup"
+        "DEDUP-3",
+        "the id of a task that is gone is remembered: acked, cancelled or purged",
+        needs="dedup",
+        look="ack, cancel and purge each have to write the id to the memory in the commit that deletes",
     )
     def test_a_task_that_is_gone_is_not_stored_again(self, bring: Bring) -> None:
         bring(self)
@@ -85,19 +96,32 @@ class Dedup(Subject):
         assert self.claim() == []
 
     @pytest.mark.parametrize("bring", GONE, ids=name_of)
-    @clause("DEDUP-4", "another payload under the id of a task that is gone is refused", needs="dedup")
+    @clause(
+        "DEDUP-4",
+        "another payload under the id of a task that is gone is refused",
+        needs="dedup",
+        look="the memory has to keep the payload's checksum, and put compare it there too",
+    )
     def test_another_payload_for_a_task_that_is_gone_is_refused(self, bring: Bring) -> None:
         bring(self)
         self.refuse(self.make("other data", task_id="it"), PayloadMismatch)
         assert self.find("it") is None
 
-    @clause("DEDUP-5", "the same id in another queue is another task")
+    @clause(
+        "DEDUP-5",
+        "the same id in another queue is another task",
+        look="the key of tasks and of the memory: queue and id together, not the id alone",
+    )
     def test_queues_remember_apart(self) -> None:
         acked(self)
         self.put("other data", task_id="it", queue="elsewhere")
         assert value(bytes(self.record("it", "elsewhere").data)) == "other data"
 
-    @clause("DEDUP-6", "of two puts with one id in one call the first stores and the second is a duplicate")
+    @clause(
+        "DEDUP-6",
+        "of two puts with one id in one call the first stores and the second is a duplicate",
+        look="ids are looked up once for the whole call: look again after each put, or count the call's own",
+    )
     def test_one_call_with_one_id_twice_stores_one_task(self) -> None:
         put = self.make("data", task_id="it")
         first, second, third = self.broker.apply([put, put, self.make("other", task_id="it")])
@@ -107,7 +131,12 @@ class Dedup(Subject):
         assert self.take_all() == "it"
 
     @pytest.mark.parametrize("bring", [*PRESENT, *GONE], ids=name_of)
-    @clause("DEDUP-13", "an id is known also among new ones in one call", needs="dedup")
+    @clause(
+        "DEDUP-13",
+        "an id is known also among new ones in one call",
+        needs="dedup",
+        look="a fast path for batches of new tasks: does it fall back when one id is known?",
+    )
     def test_a_known_id_among_new_ones_in_one_call_is_a_duplicate(self, bring: Bring) -> None:
         bring(self)
         puts = [self.make("data", task_id=name) for name in ("new", "it", "other")]
@@ -117,20 +146,34 @@ class Dedup(Subject):
             ["new", "other", *(["it"] if bring is ready else [])]
         )
 
-    @clause("DEDUP-7", "a duplicate changes nothing, even with other options")
+    @clause(
+        "DEDUP-7",
+        "a duplicate changes nothing, even with other options",
+        look="an upsert that updates options, time or place of the task that is there",
+    )
     def test_the_options_of_the_first_put_stand(self) -> None:
         self.put("data", task_id="it", max_attempts=3)
         before = self.record("it")
         assert self.ok(self.make("data", task_id="it", max_attempts=9), Stored).duplicate
         assert self.record("it") == before
 
-    @clause("DEDUP-8", "the id of a scheduled task is taken", needs="delay")
+    @clause(
+        "DEDUP-8",
+        "the id of a scheduled task is taken",
+        needs="delay",
+        look="the lookup of ids: does it search scheduled tasks, if they are kept apart?",
+    )
     def test_a_scheduled_task_is_not_stored_again(self) -> None:
         self.put("data", task_id="it", delay=LONG)
         assert self.ok(self.make("data", task_id="it"), Stored).duplicate
         assert self.state("it") is TaskState.SCHEDULED
 
-    @clause("DEDUP-9", "the id of an expired task is remembered", needs="expiry dedup")
+    @clause(
+        "DEDUP-9",
+        "the id of an expired task is remembered",
+        needs="expiry dedup",
+        look="what drops expired tasks deletes without writing the id to the memory",
+    )
     def test_an_expired_task_is_not_stored_again(self) -> None:
         self.put("data", task_id="it", expires_in=self.moment)
         self.pass_time(self.moment)
@@ -138,7 +181,12 @@ class Dedup(Subject):
         assert self.ok(self.make("data", task_id="it"), Stored).duplicate
         assert self.claim() == []
 
-    @clause("DEDUP-10", "an id is free again when the declared window is over", needs="dedup")
+    @clause(
+        "DEDUP-10",
+        "an id is free again when the declared window is over",
+        needs="dedup",
+        look="the age in the memory's lookup: compare with dedup_window at the put, not only when tidying",
+    )
     def test_an_id_is_forgotten_after_the_window(self) -> None:
         self.broker.close()
         self.broker = self.open(dedup_window=self.moment)
@@ -148,7 +196,12 @@ class Dedup(Subject):
         self.put("other data", task_id="it")
         assert value(self.take("it").data) == "other data"
 
-    @clause("DEDUP-11", "at least the declared number of ids is remembered, the newest ones", needs="dedup")
+    @clause(
+        "DEDUP-11",
+        "at least the declared number of ids is remembered, the newest ones",
+        needs="dedup",
+        look="trimming the memory: by the time of the end, oldest first, and not below dedup_max",
+    )
     def test_the_newest_ids_are_remembered(self) -> None:
         self.broker.close()
         self.broker = self.open(dedup_max=3)
@@ -163,6 +216,7 @@ class Dedup(Subject):
         "DEDUP-12",
         "what is remembered can be listed: id, payload checksum and how the task ended",
         needs="dedup browse",
+        look="the memory's record: checksum, receipt and verb; purge of dead tasks has to say purge",
     )
     def test_the_memory_can_be_listed(self) -> None:
         self.put_all("a b c live")

@@ -84,6 +84,7 @@ class Fences(Subject):
         "FENCE-1",
         "a draining queue settles what is out, with follow-up tasks, and takes and gives nothing else",
         needs="fence browse pause",
+        look="the check of each verb: settling passes a draining fence, and so do its follow-up tasks",
     )
     def test_a_draining_queue_settles_what_is_out(self) -> None:
         self.put_all("acked retried released rejected extended ready")
@@ -116,6 +117,7 @@ class Fences(Subject):
         "FENCE-2",
         "in a frozen queue nothing changes: nothing is put, claimed or settled",
         needs="fence browse",
+        look="which verbs look at the fence: ack, retry, release, reject and extend have to as well",
     )
     def test_a_frozen_queue_only_answers_questions(self, level: FenceLevel) -> None:
         self.put_all("out ready")
@@ -125,7 +127,12 @@ class Fences(Subject):
         assert self.record("out").state is TaskState.LEASED
         self.refuses_all([Ack(queue=self.queue, receipt=lease.receipt, then=(self.make(task_id="then"),))])
 
-    @clause("FENCE-3", "in a frozen queue nothing happens by time", needs="fence browse delay expiry")
+    @clause(
+        "FENCE-3",
+        "in a frozen queue nothing happens by time",
+        needs="fence browse delay expiry",
+        look="what lets leases lapse, tasks be due and expire must leave out frozen queues, in reads too",
+    )
     def test_time_stands_still_in_a_frozen_queue(self) -> None:
         moment = self.moment * (8 if self.lacks("atomic_batch") else 1)  # or time passes within the call
         outcomes = self.broker.apply(  # in one call, so that no time passes before the fence stands
@@ -147,7 +154,12 @@ class Fences(Subject):
         self.fence(OPEN)
         assert sorted(self.take_all().split()) == ["due", "out"]
 
-    @clause("FENCE-4", "an ack with a follow-up task for a frozen queue is refused whole", needs="fence")
+    @clause(
+        "FENCE-4",
+        "an ack with a follow-up task for a frozen queue is refused whole",
+        needs="fence",
+        look="the fences of all queues named in an ack's follow-up tasks, checked before the ack",
+    )
     def test_no_follow_up_gets_into_a_frozen_queue(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -159,7 +171,10 @@ class Fences(Subject):
         self.ack(lease)
 
     @clause(
-        "FENCE-5", "a queue that has moved can be cleared, and still says where it is", needs="fence browse"
+        "FENCE-5",
+        "a queue that has moved can be cleared, and still says where it is",
+        needs="fence browse",
+        look="clear has to forget tasks and memory but not the fence, and to refuse where none stands",
     )
     def test_a_moved_queue_can_be_cleared(self) -> None:
         self.put_all("a b c")
@@ -175,7 +190,12 @@ class Fences(Subject):
         assert self.stats().fence is GONE
         assert THERE in str(self.refuse(self.make(task_id="a"), Moved))
 
-    @clause("FENCE-6", "a fence never goes back, and another move cannot touch it", needs="fence")
+    @clause(
+        "FENCE-6",
+        "a fence never goes back, and another move cannot touch it",
+        needs="fence",
+        look="take the next level from next_fence, and store what it returns; compare the note too",
+    )
     def test_a_fence_never_goes_back(self) -> None:
         assert self.fence(OPEN) is OPEN
         for level in (FROZEN, GONE):  # who goes on with a move that was taken back
@@ -191,7 +211,12 @@ class Fences(Subject):
         assert self.stats().fence is GONE
 
     @pytest.mark.parametrize("level", [DRAINING, FROZEN])
-    @clause("FENCE-7", "a fence that is taken down leaves the queue as it was", needs="fence browse")
+    @clause(
+        "FENCE-7",
+        "a fence that is taken down leaves the queue as it was",
+        needs="fence browse",
+        look="fencing that moves or rewrites tasks: it is one record beside the queue, and goes alone",
+    )
     def test_a_fence_can_be_taken_down(self, level: FenceLevel) -> None:
         self.put_all("a b c")
         lease = self.take("a")
@@ -204,7 +229,12 @@ class Fences(Subject):
         self.put(task_id="d")
         assert self.same(self.take_all(), "b c d")
 
-    @clause("FENCE-8", "a queue is filled by what is loaded, and by nothing else", needs="fence browse pause")
+    @clause(
+        "FENCE-8",
+        "a queue is filled by what is loaded, and by nothing else",
+        needs="fence browse pause",
+        look="load has to compare its source with the fence's note; time stands still while filling",
+    )
     def test_a_queue_is_filled_by_loads(self) -> None:
         for name in ("a", "b", "out"):
             self.put(task_id=name, queue="source")
@@ -238,6 +268,7 @@ class Fences(Subject):
         "FENCE-9",
         "a queue that has tasks is not filled, and one without forgets its ids",
         needs="fence browse",
+        look="the fence filling: tell next_fence whether there are tasks, and clear the memory then",
     )
     def test_only_an_empty_queue_is_filled(self) -> None:
         self.put(task_id="mine")
@@ -251,6 +282,7 @@ class Fences(Subject):
         "FENCE-10",
         "a queue that has moved is filled from there, and forgets what it had",
         needs="fence browse",
+        look="from moved to filling: next_fence allows it for the same note only; clear the queue with it",
     )
     def test_a_moved_queue_comes_back(self) -> None:
         self.put_all("a b")
@@ -268,6 +300,7 @@ class Fences(Subject):
         "FENCE-11",
         "no queue is made in a store that moves, and those that are there go on",
         needs="fence pause",
+        look="wherever a queue is made, the fence of '*' has to be looked at, in the same commit",
     )
     def test_no_queue_is_made_in_a_store_that_moves(self) -> None:
         self.put(task_id="it")
@@ -296,7 +329,10 @@ class Fences(Subject):
         self.put(task_id="a", queue="new")
 
     @clause(
-        "FENCE-12", "a fence is still there when the store is opened again", needs="fence browse durability"
+        "FENCE-12",
+        "a fence is still there when the store is opened again",
+        needs="fence browse durability",
+        look="the record of a fence, level and note: is it written durably, also for queues without tasks?",
     )
     def test_a_fence_survives_a_reopen(self) -> None:
         self.put_all("a b")
@@ -314,7 +350,12 @@ class Fences(Subject):
         assert self.everything_of() == []
         assert self.stats().fence is GONE
 
-    @clause("FENCE-13", "who waits for a task is told that the queue moves", needs="fence")
+    @clause(
+        "FENCE-13",
+        "who waits for a task is told that the queue moves",
+        needs="fence",
+        look="fence has to ring the same bell as a put, for the queue's waiters",
+    )
     def test_who_waits_is_told(self) -> None:
         seen = self.claimed().seen
         waiting = self.in_thread(lambda: self.wait(seen, self.patience))
@@ -323,12 +364,22 @@ class Fences(Subject):
         self.refuse(Claim(queue=self.queue, token=new_token()), Moved)
 
     @pytest.mark.parametrize("note", ["", "a\nb", "x" * 3000])
-    @clause("FENCE-14", "a note is one line of text, and not too long", needs="fence")
+    @clause(
+        "FENCE-14",
+        "a note is one line of text, and not too long",
+        needs="fence",
+        look="an own apply that leaves out the checks of the base class, which look at the note",
+    )
     def test_a_note_is_a_line(self, note: str) -> None:
         self.refuse(Fence(queue=self.queue, level=DRAINING, note=note), InvalidTask)
         assert self.stats().fence is OPEN
 
-    @clause("FENCE-15", "a whole store moves to another one, and back", needs="fence browse pause")
+    @clause(
+        "FENCE-15",
+        "a whole store moves to another one, and back",
+        needs="fence browse pause",
+        look="what the single steps leave: fence, export, load, clear, pause; run FENCE-1 to 10 first",
+    )
     def test_a_store_moves_and_comes_back(self) -> None:
         self.put_all("acked dead a b c")
         self.ack(self.take("acked"))

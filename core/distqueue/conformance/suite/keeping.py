@@ -13,7 +13,12 @@ from distqueue.task import TaskState
 class Keeping(Subject):
     """Done tasks that are kept for a while."""
 
-    @clause("KEEP-1", "a task with keep_done stays findable as done", needs="keep_done")
+    @clause(
+        "KEEP-1",
+        "a task with keep_done stays findable as done",
+        needs="keep_done",
+        look="ack with keep_done must update state, until and settled, and leave data and counts",
+    )
     def test_a_done_task_is_kept(self) -> None:
         self.put({"n": 1}, task_id="it", keep_done=LONG)
         settled = self.ack(self.take("it"))
@@ -25,7 +30,12 @@ class Keeping(Subject):
         assert (self.stats().done, self.stats().leased) == (1, 0)
         assert self.claim() == []
 
-    @clause("KEEP-2", "a kept task is gone when its time is over", needs="keep_done")
+    @clause(
+        "KEEP-2",
+        "a kept task is gone when its time is over",
+        needs="keep_done",
+        look="what forgets kept tasks: its condition on until, and whether it runs before find and stats",
+    )
     def test_a_kept_task_goes(self) -> None:
         self.put(task_id="it", keep_done=self.moment)
         self.ack(self.take("it"))
@@ -34,14 +44,23 @@ class Keeping(Subject):
         assert self.find("it") is None
         assert self.stats().done == 0
 
-    @clause("KEEP-3", "without keep_done a task is gone when it is acked")
+    @clause(
+        "KEEP-3",
+        "without keep_done a task is gone when it is acked",
+        look="ack keeping every task: an absent keep_done is 0, which means delete",
+    )
     def test_a_task_is_gone_when_it_is_acked(self) -> None:
         self.put(task_id="it")
         self.ack(self.take("it"))
         assert self.find("it") is None
         assert self.stats().done == 0
 
-    @clause("KEEP-4", "a kept task's id is taken, and its receipt remembered", needs="keep_done")
+    @clause(
+        "KEEP-4",
+        "a kept task's id is taken, and its receipt remembered",
+        needs="keep_done",
+        look="ack of a kept task clears token or verb: the row has to answer for id and receipt",
+    )
     def test_a_kept_task_is_remembered(self) -> None:
         self.put(task_id="it", keep_done=LONG)
         lease = self.take("it")
@@ -54,6 +73,7 @@ class Keeping(Subject):
         "KEEP-5",
         "a kept task is remembered after its time is over: id and receipt",
         needs="keep_done dedup",
+        look="what forgets kept tasks must move id, checksum and receipt to the memory, not only delete",
     )
     def test_the_id_of_a_kept_task_stays_remembered(self) -> None:
         self.put(task_id="it", keep_done=self.moment)

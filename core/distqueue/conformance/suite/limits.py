@@ -41,7 +41,11 @@ class Limits(Subject):
         self.refuse(put, kind)
         assert self.stats() == before
 
-    @clause("LIMIT-1", "a payload may have as many bytes as declared, and not one more")
+    @clause(
+        "LIMIT-1",
+        "a payload may have as many bytes as declared, and not one more",
+        look="a column, message or frame with a smaller limit than the declared max_payload",
+    )
     def test_the_largest_payload(self) -> None:
         for size in (self.capabilities.max_payload - 1, self.capabilities.max_payload):
             self.fits(Put(queue=self.queue, task_id=f"size{size}", data=_text(size)))
@@ -49,7 +53,11 @@ class Limits(Subject):
             Put(queue=self.queue, task_id="over", data=_text(self.capabilities.max_payload + 1)), TooLarge
         )
 
-    @clause("LIMIT-2", "a task id may have 1 to 128 characters")
+    @clause(
+        "LIMIT-2",
+        "a task id may have 1 to 128 characters",
+        look="the width of the id's column or key; keys made of queue and id need room for both",
+    )
     def test_the_longest_id(self) -> None:
         for size in (1, MAX_ID - 1, MAX_ID):
             self.fits(self.make(task_id="i" * size))
@@ -57,14 +65,23 @@ class Limits(Subject):
             self.does_not_fit(self.make(task_id="i" * size), InvalidTask)
 
     @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
-    @clause("LIMIT-3", "a publisher id may have 256 UTF-8 bytes")
+    @clause(
+        "LIMIT-3",
+        "a publisher id may have 256 UTF-8 bytes",
+        look="the width of the publisher's column: 256 bytes, not characters",
+    )
     def test_a_long_publisher_id(self, size: int) -> None:
         self.fits(self.make(publisher_id=_bytes(size)))
         self.does_not_fit(self.make(publisher_id=_bytes(MAX_KEY + 1)), TooLarge)
         self.does_not_fit(self.make(publisher_id=""), InvalidTask)
 
     @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
-    @clause("LIMIT-4", "a group may have 1 to 256 UTF-8 bytes, printable", needs="groups")
+    @clause(
+        "LIMIT-4",
+        "a group may have 1 to 256 UTF-8 bytes, printable",
+        needs="groups",
+        look="the width of the group's column, and an index that cuts or refuses long keys",
+    )
     def test_a_long_group(self, size: int) -> None:
         self.fits(self.make(group=_bytes(size)))
         self.does_not_fit(self.make(group=_bytes(MAX_KEY + 1)), TooLarge)
@@ -72,14 +89,23 @@ class Limits(Subject):
             self.does_not_fit(self.make(group=group), InvalidTask)
 
     @pytest.mark.parametrize("size", [1, MAX_KEY - 1, MAX_KEY])
-    @clause("LIMIT-5", "a unique key may have 1 to 256 UTF-8 bytes, printable", needs="unique")
+    @clause(
+        "LIMIT-5",
+        "a unique key may have 1 to 256 UTF-8 bytes, printable",
+        needs="unique",
+        look="the width of the key's column, and of its unique index",
+    )
     def test_a_long_unique_key(self, size: int) -> None:
         self.fits(self.make(unique=_bytes(size)))
         self.does_not_fit(self.make(unique=_bytes(MAX_KEY + 1)), TooLarge)
         for key in ("", "a\nb", "\x00"):
             self.does_not_fit(self.make(unique=key), InvalidTask)
 
-    @clause("LIMIT-6", "the headers of a task may have 16 KiB together")
+    @clause(
+        "LIMIT-6",
+        "the headers of a task may have 16 KiB together",
+        look="where headers are stored: a column or a message header with a limit below 16 KiB",
+    )
     def test_the_largest_headers(self) -> None:
         for size in (MAX_HEADERS - 1, MAX_HEADERS):
             headers = {"a": "x" * (size // 2 - 1), "b": "x" * (size - size // 2 - 1)}
@@ -88,7 +114,11 @@ class Limits(Subject):
         self.does_not_fit(self.make(headers={"a": "x" * MAX_HEADERS}), TooLarge)
 
     @pytest.mark.parametrize("mark", ["[]", "{}"])
-    @clause("LIMIT-7", "a payload may be nested 64 levels deep")
+    @clause(
+        "LIMIT-7",
+        "a payload may be nested 64 levels deep",
+        look="a parser of the engine with a lower limit of depth, if payloads are stored as JSON there",
+    )
     def test_the_deepest_payload(self, mark: str) -> None:
         for depth in (MAX_DEPTH - 1, MAX_DEPTH):
             self.fits(Put(queue=self.queue, task_id=f"d{depth}", data=_nested(mark, depth)))
@@ -97,12 +127,20 @@ class Limits(Subject):
                 Put(queue=self.queue, task_id=f"d{depth}", data=_nested(mark, depth)), InvalidTask
             )
 
-    @clause("LIMIT-8", "brackets inside of text are no depth")
+    @clause(
+        "LIMIT-8",
+        "brackets inside of text are no depth",
+        look="an own scanner of payloads that counts brackets without regard to strings and escapes",
+    )
     def test_brackets_in_text_are_no_depth(self) -> None:
         self.fits(self.make("[" * 1000))
         self.fits(self.make(["\\", '"', '\\"', "[{" * 100, {"[" * 100: 1}]))
 
-    @clause("LIMIT-9", "a call may hold as many commands as declared; a larger one is refused whole")
+    @clause(
+        "LIMIT-9",
+        "a call may hold as many commands as declared; a larger one is refused whole",
+        look="the number of parameters that a statement may have: divide large calls, in one transaction",
+    )
     def test_the_largest_batch(self) -> None:
         most = self.capabilities.max_batch
         batch: list[Command] = [self.make(task_id=f"t{number}") for number in range(most)]
@@ -115,7 +153,11 @@ class Limits(Subject):
         with pytest.raises(TooLarge):
             self.broker.apply([Find(queue=self.queue, task_id="t0")] * (most + 1))
 
-    @clause("LIMIT-10", "a call may hold 64 MiB of payload; a larger one is refused whole")
+    @clause(
+        "LIMIT-10",
+        "a call may hold 64 MiB of payload; a larger one is refused whole",
+        look="an own apply that begins to carry out a call before check_batch has seen it",
+    )
     def test_the_largest_batch_in_bytes(self) -> None:
         data = _text(self.capabilities.max_payload)
         count = min(MAX_BATCH_BYTES // len(data) + 1, self.capabilities.max_batch)
@@ -126,14 +168,23 @@ class Limits(Subject):
                 )
         assert self.stats().ready == 0
 
-    @clause("LIMIT-11", "priorities are the integers from 0 to 31", needs="priorities")
+    @clause(
+        "LIMIT-11",
+        "priorities are the integers from 0 to 31",
+        needs="priorities",
+        look="the column of priorities, or an engine with fewer levels: 32 are needed if declared",
+    )
     def test_the_range_of_priorities(self) -> None:
         for priority in (0, 1, MAX_PRIORITY - 1, MAX_PRIORITY):
             self.fits(self.make(priority=priority))
         for priority in (-1, MAX_PRIORITY + 1):
             self.does_not_fit(self.make(priority=priority), InvalidTask)
 
-    @clause("LIMIT-12", "max_attempts is at least 1, or None for no limit")
+    @clause(
+        "LIMIT-12",
+        "max_attempts is at least 1, or None for no limit",
+        look="the type of the column for max_attempts, and NULL for no limit",
+    )
     def test_the_range_of_attempts(self) -> None:
         for attempts in (1, 2, 1_000_000, None):
             self.fits(self.make(max_attempts=attempts))
@@ -142,7 +193,10 @@ class Limits(Subject):
 
     @pytest.mark.parametrize("seconds", [-0.001, -1.0, NAN, INFINITE, MAX_SECONDS * 1.01])
     @clause(
-        "LIMIT-13", "a delay is 0 s to a hundred years; delay and due are not given together", needs="delay"
+        "LIMIT-13",
+        "a delay is 0 s to a hundred years; delay and due are not given together",
+        needs="delay",
+        look="due times in a type that ends before 2126, as 32 bits of seconds do; or an unchecked due",
     )
     def test_a_delay_out_of_range(self, seconds: float) -> None:
         self.does_not_fit(self.make(delay=seconds), InvalidTask)
@@ -152,17 +206,31 @@ class Limits(Subject):
         self.fits(self.make(delay=MAX_SECONDS))
 
     @pytest.mark.parametrize("seconds", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
-    @clause("LIMIT-14", "expires_in is 0 s to a hundred years", needs="expiry")
+    @clause(
+        "LIMIT-14",
+        "expires_in is 0 s to a hundred years",
+        needs="expiry",
+        look="put carrying options on without check_put: expires_in",
+    )
     def test_an_expiry_out_of_range(self, seconds: float) -> None:
         self.does_not_fit(self.make(expires_in=seconds), InvalidTask)
 
     @pytest.mark.parametrize("seconds", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
-    @clause("LIMIT-15", "keep_done is 0 s to a hundred years", needs="keep_done")
+    @clause(
+        "LIMIT-15",
+        "keep_done is 0 s to a hundred years",
+        needs="keep_done",
+        look="put carrying options on without check_put: keep_done",
+    )
     def test_a_time_of_keeping_out_of_range(self, seconds: float) -> None:
         self.does_not_fit(self.make(keep_done=seconds), InvalidTask)
 
     @pytest.mark.parametrize("lease", [0.0, -1.0, NAN, INFINITE, MAX_SECONDS * 1.01])
-    @clause("LIMIT-16", "a lease is more than 0 s, and a claim is for 1 to 10,000 tasks")
+    @clause(
+        "LIMIT-16",
+        "a lease is more than 0 s, and a claim is for 1 to 10,000 tasks",
+        look="an own apply that leaves out check_command for claim and extend",
+    )
     def test_a_claim_out_of_range(self, lease: float) -> None:
         self.put_all("a b")
         held = self.take("a")
@@ -174,7 +242,11 @@ class Limits(Subject):
         self.ack(held)
 
     @pytest.mark.parametrize("delay", [-0.001, NAN, INFINITE])
-    @clause("LIMIT-17", "the delay of a retry is 0 s to a hundred years; a refused one changes nothing")
+    @clause(
+        "LIMIT-17",
+        "the delay of a retry is 0 s to a hundred years; a refused one changes nothing",
+        look="retry changing the task before the delay is checked, or capped by the engine in silence",
+    )
     def test_a_retry_out_of_range(self, delay: float) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -182,7 +254,11 @@ class Limits(Subject):
         self.refuse(Retry(queue=self.queue, receipt=lease.receipt, delay=delay), refusal)
         self.ack(lease)
 
-    @clause("LIMIT-18", "an error text is kept whole up to 65,536 characters; of a longer one both ends are")
+    @clause(
+        "LIMIT-18",
+        "an error text is kept whole up to 65,536 characters; of a longer one both ends are",
+        look="the column of errors cutting by bytes, or text stored without the base class's cut_error",
+    )
     def test_the_longest_error(self) -> None:
         for size in (MAX_ERROR, MAX_ERROR + 1, MAX_ERROR * 3):
             task_id = self.put()
@@ -193,7 +269,11 @@ class Limits(Subject):
             assert kept == text if size <= MAX_ERROR else len(kept) <= MAX_ERROR
             assert (kept[:5], kept[-3:]) == ("begin", "end")
 
-    @clause("LIMIT-19", "options of the wrong size in a batch are refused one by one")
+    @clause(
+        "LIMIT-19",
+        "options of the wrong size in a batch are refused one by one",
+        look="a fast path for batches of puts that checks only the first, or none",
+    )
     def test_limits_hold_in_a_batch(self) -> None:
         bad: list[PutOptions] = [
             {"publisher_id": "p" * 1000},

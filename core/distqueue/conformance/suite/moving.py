@@ -46,7 +46,12 @@ class Moving(Subject):
         assert [expect(outcome, Loaded).duplicate for outcome in outcomes] == [False] * len(records)
         return old
 
-    @clause("MOVE-1", "what is loaded into another store is the same there", needs="browse")
+    @clause(
+        "MOVE-1",
+        "what is loaded into another store is the same there",
+        needs="browse",
+        look="load: which field of the record is not taken over: number, place, counts, times, receipt?",
+    )
     def test_a_round_trip_changes_nothing(self) -> None:
         self.fill_for_moving()
         before, line, stats = self.export(), self.browse(order="line"), self.stats()
@@ -56,7 +61,10 @@ class Moving(Subject):
         assert self.stats() == stats
 
     @clause(
-        "MOVE-2", "a loaded lease is good: its receipt settles, and nobody else gets the task", needs="browse"
+        "MOVE-2",
+        "a loaded lease is good: its receipt settles, and nobody else gets the task",
+        needs="browse",
+        look="load of a leased task: token and end as they are, the end by this store's clock",
     )
     def test_a_loaded_lease_is_good(self) -> None:
         out = self.fill_for_moving()
@@ -68,6 +76,7 @@ class Moving(Subject):
         "MOVE-3",
         "what was remembered is remembered after loading: ids, payloads and receipts",
         needs="browse dedup",
+        look="load of a remembered id: checksum, receipt, verb and time of the end, all of them",
     )
     def test_the_memory_moves_too(self) -> None:
         self.put("data", task_id="it")
@@ -82,6 +91,7 @@ class Moving(Subject):
         "MOVE-4",
         "tasks are claimed in the same order after loading, and new ones come behind",
         needs="browse",
+        look="load keeps places, and moves the counter of places behind the highest of them",
     )
     def test_the_order_moves_too(self) -> None:
         self.fill_for_moving()
@@ -96,7 +106,12 @@ class Moving(Subject):
             (each.attempt, each.deliveries) for each in before
         ]
 
-    @clause("MOVE-5", "loading what is there says so and changes nothing", needs="browse")
+    @clause(
+        "MOVE-5",
+        "loading what is there says so and changes nothing",
+        needs="browse",
+        look="load has to look for the id among tasks and in the memory, before it writes",
+    )
     def test_loading_twice_is_the_same_as_once(self) -> None:
         self.fill_for_moving()
         records = self.export()
@@ -107,7 +122,12 @@ class Moving(Subject):
         assert self.export() == before
 
     @pytest.mark.parametrize("limit", [1, 4])
-    @clause("MOVE-6", "what is remembered is listed page by page, each id once", needs="browse dedup")
+    @clause(
+        "MOVE-6",
+        "what is remembered is listed page by page, each id once",
+        needs="browse dedup",
+        look="the pages of the memory: sorted by a number that is unique, going on behind the last",
+    )
     def test_pages_of_the_memory(self, limit: int) -> None:
         self.put_all("a b c d e f g")
         for lease in self.claim(7):
@@ -115,14 +135,24 @@ class Moving(Subject):
         assert sorted(each.task_id for each in self.remembered(limit=limit)) == list("abcdefg")
         assert self.remembered(queue="nowhere") == []
 
-    @clause("MOVE-7", "a paused queue can be read and loaded", needs="browse pause")
+    @clause(
+        "MOVE-7",
+        "a paused queue can be read and loaded",
+        needs="browse pause",
+        look="browse, remembered and load looking at the flag of a pause, which is for claims only",
+    )
     def test_a_paused_queue_can_be_moved(self) -> None:
         self.put_all("a b")
         self.do(Pause(queue=self.queue))
         self.move(self.export())
         assert self.same(self.take_all(), "a b")
 
-    @clause("MOVE-8", "ids forgotten between two pages do not make others be left out", needs="browse dedup")
+    @clause(
+        "MOVE-8",
+        "ids forgotten between two pages do not make others be left out",
+        needs="browse dedup",
+        look="pages of the memory by offset: entries dropped at the front move the others up",
+    )
     def test_pages_of_a_memory_in_use(self) -> None:
         self.broker.close()
         self.broker = self.open(dedup_max=6)

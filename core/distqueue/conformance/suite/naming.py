@@ -116,7 +116,11 @@ class Naming(Subject):
     """Names."""
 
     @pytest.mark.parametrize("queue", GOOD_QUEUES)
-    @clause("NAME-1", "every allowed name of a queue works and is a queue of its own")
+    @clause(
+        "NAME-1",
+        "every allowed name of a queue works and is a queue of its own",
+        look="queue names used raw as names of files, tables, keys or subjects: reserved words, dots, length",
+    )
     def test_an_allowed_queue_name_works(self, queue: str) -> None:
         self.put(task_id="it", queue=queue)
         self.put(task_id="other", queue="another")
@@ -127,7 +131,11 @@ class Naming(Subject):
         assert self.find("it", queue) is None
 
     @pytest.mark.parametrize("queue", BAD_QUEUES, ids=lambda name: repr(name)[:20])
-    @clause("NAME-2", "a queue name that is not allowed is refused by every verb, with nothing stored")
+    @clause(
+        "NAME-2",
+        "a queue name that is not allowed is refused by every verb, with nothing stored",
+        look="a queue made before its name is checked, in an own apply",
+    )
     def test_a_bad_queue_name_is_refused(self, queue: str) -> None:
         verbs: list[Command] = [
             Put(queue=queue, task_id="it", data=b"1"),
@@ -149,14 +157,22 @@ class Naming(Subject):
             expect(outcome, InvalidTask)
         assert self.ok(Stats(queue="*"), Counted).queues == []
 
-    @clause("NAME-3", "queue names are compared exactly")
+    @clause(
+        "NAME-3",
+        "queue names are compared exactly",
+        look="names mapped to the engine's by replacing characters: two must never become one",
+    )
     def test_similar_queue_names_are_apart(self) -> None:
         names = ["a", "a.", "a-", "a_", "a.b", "a-b", "a_b", "aa"]
         for name in names:
             self.put(task_id=f"in-{name}", queue=name)
         assert [ids(self.claim(9, queue=name)) for name in names] == [f"in-{name}" for name in names]
 
-    @clause("NAME-4", "every allowed task id works and is a task of its own")
+    @clause(
+        "NAME-4",
+        "every allowed task id works and is a task of its own",
+        look="ids in a path, pattern, subject or statement: bind them as parameters, compare them as bytes",
+    )
     def test_allowed_ids_work(self) -> None:
         for outcome in self.broker.apply([self.make(name, task_id=name) for name in GOOD_IDS]):
             assert not expect(outcome, Stored).duplicate
@@ -167,12 +183,20 @@ class Naming(Subject):
             assert self.find(name) is None
 
     @pytest.mark.parametrize("name", BAD_IDS, ids=ascii)
-    @clause("NAME-5", "a task id that is not allowed is refused, with nothing stored")
+    @clause(
+        "NAME-5",
+        "a task id that is not allowed is refused, with nothing stored",
+        look="an own apply that leaves out check_put, or an id that the engine trims",
+    )
     def test_a_bad_id_is_refused(self, name: str) -> None:
         self.refuse(self.make(task_id=name), InvalidTask)
         assert self.stats().ready == 0
 
-    @clause("NAME-6", "headers hold any text but halves of characters")
+    @clause(
+        "NAME-6",
+        "headers hold any text but halves of characters",
+        look="headers written into lines or the engine's own headers without being encoded",
+    )
     def test_hostile_headers(self) -> None:
         headers = {"a\nb": "\r\n\x00", '"': "\\", "{": "}", "ключ": "值😀", "x" * 1000: ""}
         self.put(task_id="it", headers=headers)
@@ -182,7 +206,10 @@ class Naming(Subject):
         self.refuse(self.make(headers={"\udfff": "a"}), InvalidTask)
 
     @clause(
-        "NAME-7", "groups and unique keys hold any printable text, compared exactly", needs="groups unique"
+        "NAME-7",
+        "groups and unique keys hold any printable text, compared exactly",
+        needs="groups unique",
+        look="a collation that folds case or accents, or a pattern match on keys: compare bytes",
     )
     def test_hostile_keys(self) -> None:
         names = ["a", "A", "a b", "../a", "*", "a.*", ">", "ä", "a\u0308", "'", '"', "\\", "{}", "😀", "%00"]

@@ -77,7 +77,11 @@ class Payloads(Subject):
     """Payloads."""
 
     @pytest.mark.parametrize("data", PAYLOADS, ids=lambda data: repr(data)[:20])
-    @clause("PAYLOAD-1", "every JSON value comes back equal, with its types, when claimed and when found")
+    @clause(
+        "PAYLOAD-1",
+        "every JSON value comes back equal, with its types, when claimed and when found",
+        look="payloads decoded and encoded again: store the bytes; text columns that change or cut NUL",
+    )
     def test_a_value_comes_back_equal(self, data: object) -> None:
         self.put(data, task_id="it")
         for found in (value(bytes(self.record("it").data)), value(self.take().data)):
@@ -85,7 +89,11 @@ class Payloads(Subject):
             assert repr(found) == repr(data)
 
     @pytest.mark.parametrize("data", BY_HAND)
-    @clause("PAYLOAD-2", "JSON that other programs wrote comes back equal, whatever white space it holds")
+    @clause(
+        "PAYLOAD-2",
+        "JSON that other programs wrote comes back equal, whatever white space it holds",
+        look="a line or frame that white space inside the payload can break: length, or escape",
+    )
     def test_json_made_elsewhere_comes_back_equal(self, data: bytes) -> None:
         self.ok(Put(queue=self.queue, task_id="it", data=data), Stored)
         self.put("next", task_id="next")
@@ -93,13 +101,21 @@ class Payloads(Subject):
         assert value(self.take("next").data) == "next"
 
     @pytest.mark.parametrize("data", NO_JSON)
-    @clause("PAYLOAD-3", "bytes that are not exactly one JSON value are refused, with nothing stored")
+    @clause(
+        "PAYLOAD-3",
+        "bytes that are not exactly one JSON value are refused, with nothing stored",
+        look="an own apply that leaves out the check of payloads in the base class",
+    )
     def test_what_is_not_json_is_refused(self, data: bytes) -> None:
         self.refuse(Put(queue=self.queue, task_id="it", data=data), InvalidTask)
         assert self.find("it") is None
         assert self.claim() == []
 
-    @clause("PAYLOAD-4", "many values in one batch come back each with its own task")
+    @clause(
+        "PAYLOAD-4",
+        "many values in one batch come back each with its own task",
+        look="payloads read in one query and leases in another: join by id, not by position",
+    )
     def test_values_do_not_get_mixed_up(self) -> None:
         self.broker.apply([self.make(data, task_id=f"t{number}") for number, data in enumerate(PAYLOADS)])
         leases = self.claim(len(PAYLOADS))

@@ -20,14 +20,22 @@ class Reading(Subject):
         self.reject(self.take("dead"))
         self.take("leased")
 
-    @clause("FIND-1", "what is not in the queue is not found")
+    @clause(
+        "FIND-1",
+        "what is not in the queue is not found",
+        look="the condition of find: queue and id; and the answer None, no error, where the queue is new",
+    )
     def test_what_is_not_there_is_not_found(self) -> None:
         self.put(task_id="it", queue="other")
         assert self.find("it") is None
         assert self.find("it", "nowhere") is None
         assert self.record("it", "other").task_id == "it"
 
-    @clause("FIND-2", "looking changes nothing")
+    @clause(
+        "FIND-2",
+        "looking changes nothing",
+        look="find or stats going through the step of claim, or counting, touching or locking rows",
+    )
     def test_looking_changes_nothing(self) -> None:
         self.fill_for_reading()
         before = [self.record(name) for name in ("dead", "leased", "r1", "r2")]
@@ -37,7 +45,10 @@ class Reading(Subject):
 
     @pytest.mark.parametrize("limit", [1, 3, 10, 100])
     @clause(
-        "BROWSE-1", "browse lists every task once, page by page, in the order of publishing", needs="browse"
+        "BROWSE-1",
+        "browse lists every task once, page by page, in the order of publishing",
+        needs="browse",
+        look="the sort key of the pages: the task's number, unique and increasing, not its time or place",
     )
     def test_browse_lists_every_task_once(self, limit: int) -> None:
         names = [f"t{number}" for number in range(10)]
@@ -51,6 +62,7 @@ class Reading(Subject):
         "BROWSE-2",
         "a page holds at most as many tasks as asked for, and the last one says that it is",
         needs="browse",
+        look="the limit of the query, and the last page: next is None when nothing is behind it",
     )
     def test_pages(self) -> None:
         self.put_all("a b c d e")
@@ -65,13 +77,23 @@ class Reading(Subject):
         assert after is None
         assert sizes in ([2, 2, 1], [2, 2, 1, 0])
 
-    @clause("BROWSE-3", "browse gives the same records as find", needs="browse")
+    @clause(
+        "BROWSE-3",
+        "browse gives the same records as find",
+        needs="browse",
+        look="one function for both has to turn a row into a record: compare what each fills in",
+    )
     def test_browse_and_find_agree(self) -> None:
         self.fill_for_reading()
         for record in self.browse():
             assert record == self.record(record.task_id)
 
-    @clause("BROWSE-4", "browse can be limited to some states", needs="browse")
+    @clause(
+        "BROWSE-4",
+        "browse can be limited to some states",
+        needs="browse",
+        look="the condition on states, before the limit counts; none given means all of them",
+    )
     def test_browse_by_state(self) -> None:
         self.fill_for_reading()
         assert self.same(ids(self.browse(TaskState.READY)), "r1 r2")
@@ -84,6 +106,7 @@ class Reading(Subject):
         "BROWSE-5",
         "the line begins with the tasks that would be claimed now, in that order",
         needs="browse ordering priorities",
+        look="order=line has to use the very sort key of claim, and leave out what could not be claimed",
     )
     def test_the_line_is_the_order_of_claims(self, limit: int) -> None:
         for number in range(12):
@@ -98,6 +121,7 @@ class Reading(Subject):
         "BROWSE-6",
         "tasks that go between two pages do not make others appear twice or be left out",
         needs="browse",
+        look="pages by offset: go on from the number of the last task instead",
     )
     def test_pages_of_a_queue_in_use(self) -> None:
         self.put_all("a b c d e f")
@@ -114,7 +138,11 @@ class Reading(Subject):
             rest = [*[name for name in rest if name != "g"], "g"]
         assert rest == [*names[4:], "g"]
 
-    @clause("STATS-1", "the statistics count the tasks of a queue by state")
+    @clause(
+        "STATS-1",
+        "the statistics count the tasks of a queue by state",
+        look="counters that a verb forgets to move between states; count rows to compare",
+    )
     def test_tasks_are_counted_by_state(self) -> None:
         self.fill_for_reading()
         self.put(task_id="other", queue="other")
@@ -122,7 +150,12 @@ class Reading(Subject):
         assert (stats.ready, stats.leased, stats.dead, stats.done, stats.scheduled) == (2, 1, 1, 0, 0)
         assert self.stats("other").ready == 1
 
-    @clause("STATS-2", "scheduled and kept tasks are counted", needs="delay keep_done")
+    @clause(
+        "STATS-2",
+        "scheduled and kept tasks are counted",
+        needs="delay keep_done",
+        look="done and scheduled tasks kept in tables of their own, which stats does not read",
+    )
     def test_scheduled_and_kept_tasks_are_counted(self) -> None:
         self.put(task_id="done", keep_done=LONG)
         self.ack(self.take("done"))
@@ -130,7 +163,11 @@ class Reading(Subject):
         stats = self.stats()
         assert (stats.done, stats.scheduled, stats.ready) == (1, 1, 0)
 
-    @clause("STATS-3", "the statistics of '*' are those of every queue")
+    @clause(
+        "STATS-3",
+        "the statistics of '*' are those of every queue",
+        look="the queue '*' taken for a name; queues without tasks have to be listed too, once each",
+    )
     def test_every_queue_is_counted(self) -> None:
         assert self.ok(Stats(queue="*"), Counted).queues == []
         for name, count in (("b", 2), ("a", 1), ("c", 3)):
@@ -139,7 +176,11 @@ class Reading(Subject):
         counted = self.ok(Stats(queue="*"), Counted).queues
         assert {each.queue: each.ready for each in counted} == {"a": 1, "b": 2, "c": 3}
 
-    @clause("STATS-4", "the statistics tell since when the oldest ready task waits")
+    @clause(
+        "STATS-4",
+        "the statistics tell since when the oldest ready task waits",
+        look="the oldest of the ready tasks only, by put_at, and None if there is none",
+    )
     def test_the_oldest_ready_task(self) -> None:
         assert self.stats().oldest_ready_at is None
         self.put_all("a b")
@@ -148,7 +189,12 @@ class Reading(Subject):
         self.claim(2)
         assert self.stats().oldest_ready_at is None
 
-    @clause("STATS-5", "the counts agree with the tasks after many different steps", needs="browse delay")
+    @clause(
+        "STATS-5",
+        "the counts agree with the tasks after many different steps",
+        needs="browse delay",
+        look="counters kept beside the tasks: a lease that is cancelled or released, a batch counted as one",
+    )
     def test_counts_and_tasks_agree(self) -> None:
         for round_ in range(5):
             self.put_all(" ".join(f"r{round_}t{number}" for number in range(8)))

@@ -39,7 +39,12 @@ class Reopening(Subject):
         self.put([1, "ä"], task_id="rich", max_attempts=None, headers={"h": "v"}, publisher_id="p")
         return out
 
-    @clause("REOPEN-1", "every task, its place, counts and times are as before", needs="durability browse")
+    @clause(
+        "REOPEN-1",
+        "every task, its place, counts and times are as before",
+        needs="durability browse",
+        look="compare the record field by field: which step is not written, or read with a default?",
+    )
     def test_everything_is_as_before(self) -> None:
         self.fill_for_reopening()
 
@@ -54,7 +59,12 @@ class Reopening(Subject):
             self.reopen()
             assert everything() == before
 
-    @clause("REOPEN-2", "the order of claims goes on where it was", needs="durability ordering")
+    @clause(
+        "REOPEN-2",
+        "the order of claims goes on where it was",
+        needs="durability ordering",
+        look="places and the counter that gives them: both stored, or the next place read from the last",
+    )
     def test_the_order_goes_on(self) -> None:
         self.put_all("a b c d")
         self.release(self.claim(2)[1])
@@ -66,6 +76,7 @@ class Reopening(Subject):
         "REOPEN-3",
         "a running lease goes on: its receipt settles, and nobody else gets the task",
         needs="durability",
+        look="leases kept in memory only, or dropped at close: receipt and end have to be stored",
     )
     def test_a_lease_goes_on(self) -> None:
         self.put(task_id="a")
@@ -84,7 +95,10 @@ class Reopening(Subject):
         assert lease.attempt == (2 if self.lacks("attempts_apart_from_deliveries") else 1)
 
     @clause(
-        "REOPEN-4", "a lease that ended while the store was closed gives its task back", needs="durability"
+        "REOPEN-4",
+        "a lease that ended while the store was closed gives its task back",
+        needs="durability",
+        look="leases must end by a clock that goes on while the store is closed, and be looked at on open",
     )
     def test_a_lease_that_ended_meanwhile(self) -> None:
         self.put_all("a b")
@@ -101,6 +115,7 @@ class Reopening(Subject):
         "REOPEN-5",
         "ids of tasks that are there and of tasks that are gone are known",
         needs="durability dedup",
+        look="the memory of ids is written by ack, cancel and purge, and read on open",
     )
     def test_ids_are_known(self) -> None:
         self.fill_for_reopening()
@@ -109,7 +124,10 @@ class Reopening(Subject):
             assert self.ok(self.make(task_id=name), Stored).duplicate, name
 
     @clause(
-        "REOPEN-6", "what was settled is known: the same verb is ok, another one is not", needs="durability"
+        "REOPEN-6",
+        "what was settled is known: the same verb is ok, another one is not",
+        needs="durability",
+        look="the last receipt and the verb that settled it: stored with the task, and with the memory",
     )
     def test_settling_is_remembered(self) -> None:
         self.put_all("a b c")
@@ -125,7 +143,12 @@ class Reopening(Subject):
             self.refuse(Ack(queue=self.queue, receipt=cancelled.receipt), TaskGone)
         self.refuse(Ack(queue=self.queue, receipt=released.receipt), AlreadySettled)
 
-    @clause("REOPEN-7", "a paused queue stays paused", needs="durability pause")
+    @clause(
+        "REOPEN-7",
+        "a paused queue stays paused",
+        needs="durability pause",
+        look="the flag of a pause is written by pause, not at the close",
+    )
     def test_a_pause_stays(self) -> None:
         self.put(task_id="it")
         self.do(Pause(queue=self.queue))
@@ -133,7 +156,12 @@ class Reopening(Subject):
         assert self.stats().paused
         assert self.claim() == []
 
-    @clause("REOPEN-8", "a group stays blocked by its head, in order", needs="durability groups")
+    @clause(
+        "REOPEN-8",
+        "a group stays blocked by its head, in order",
+        needs="durability groups",
+        look="how groups are built on open: heads out or ready, members in the order of their numbers",
+    )
     def test_a_group_stays_blocked(self) -> None:
         self.put_all("g1 g2 g3", group="g")
         lease = self.take("g1")
@@ -142,14 +170,22 @@ class Reopening(Subject):
         self.ack(lease)
         assert ids(self.claim(10)) == "g2"
 
-    @clause("REOPEN-9", "a unique key stays taken", needs="durability unique")
+    @clause(
+        "REOPEN-9",
+        "a unique key stays taken",
+        needs="durability unique",
+        look="the index of unique keys is rebuilt on open from all live tasks",
+    )
     def test_a_key_stays_taken(self) -> None:
         self.put(task_id="first", unique="key")
         self.reopen()
         assert self.refuse(self.make(unique="key"), UniqueTaken).task_id == "first"
 
     @clause(
-        "REOPEN-10", "a task that became due while the store was closed is claimed", needs="durability delay"
+        "REOPEN-10",
+        "a task that became due while the store was closed is claimed",
+        needs="durability delay",
+        look="the list of due times is rebuilt on open, and looked at before the first claim",
     )
     def test_a_task_that_became_due_meanwhile(self) -> None:
         self.put(task_id="late", delay=self.moment)
@@ -159,7 +195,12 @@ class Reopening(Subject):
         self.broker = self.open()
         assert sorted(self.take_all().split()) == ["a", "late"]
 
-    @clause("REOPEN-11", "attempts and deliveries are counted on", needs="durability")
+    @clause(
+        "REOPEN-11",
+        "attempts and deliveries are counted on",
+        needs="durability",
+        look="attempts and deliveries are written with the claim, before the task is handed out",
+    )
     def test_counts_go_on(self) -> None:
         self.put(task_id="it", max_attempts=3)
         for attempt in (1, 2, 3):
@@ -169,7 +210,12 @@ class Reopening(Subject):
         assert self.claim() == []
         assert self.state("it") is TaskState.DEAD
 
-    @clause("REOPEN-12", "a store that does not exist is not made unless asked for", needs="durability")
+    @clause(
+        "REOPEN-12",
+        "a store that does not exist is not made unless asked for",
+        needs="durability",
+        look="open with create=False: a driver that makes a missing file or database by itself",
+    )
     def test_a_missing_store_is_not_made(self) -> None:
         url = self.fresh_url()
         for _ in range(2):
@@ -183,6 +229,7 @@ class Reopening(Subject):
         "REOPEN-14",
         "a task that was put, claimed and removed in one call is read back as it was",
         needs="durability",
+        look="the order in which steps of one commit are written and read: put, claim, cancel",
     )
     def test_steps_of_one_call(self) -> None:
         claim = Claim(queue=self.queue, token="t", lease=LONG)  # noqa: S106 - no password
@@ -198,7 +245,12 @@ class Reopening(Subject):
         assert self.find("gone") is None
         self.ack(lease)
 
-    @clause("REOPEN-13", "many opens in a row lose nothing", needs="durability")
+    @clause(
+        "REOPEN-13",
+        "many opens in a row lose nothing",
+        needs="durability",
+        look="what open and close write each time: a log that is cut short, a generation counted wrongly",
+    )
     def test_many_opens(self) -> None:
         for number in range(20):
             self.put(number, task_id=f"t{number}")

@@ -12,7 +12,12 @@ from distqueue.task import TaskState
 class Scheduling(Subject):
     """Scheduling."""
 
-    @clause("DELAY-1", "a delayed task is scheduled, and not claimed before it is due", needs="delay")
+    @clause(
+        "DELAY-1",
+        "a delayed task is scheduled, and not claimed before it is due",
+        needs="delay",
+        look="a claim that takes tasks by place only: compare the due time with the clock too",
+    )
     def test_a_delayed_task_waits(self) -> None:
         self.put(task_id="it", delay=LONG)
         assert self.claim() == []
@@ -21,7 +26,12 @@ class Scheduling(Subject):
         assert record.until is not None
         assert LONG - 1 < record.until - record.put_at < LONG + 1
 
-    @clause("DELAY-2", "a delayed task is claimed once it is due, and not earlier", needs="delay")
+    @clause(
+        "DELAY-2",
+        "a delayed task is claimed once it is due, and not earlier",
+        needs="delay",
+        look="the comparison of due time and clock: direction, unit, rounding to whole seconds",
+    )
     def test_a_delayed_task_comes_when_it_is_due(self) -> None:
         self.put(task_id="it", delay=self.moment)
         record = self.record("it")
@@ -31,7 +41,12 @@ class Scheduling(Subject):
         assert lease.until - LONG >= record.until - 0.001
         assert (lease.attempt, lease.deliveries) == (1, 1)
 
-    @clause("DELAY-3", "a task may be due at a moment", needs="delay")
+    @clause(
+        "DELAY-3",
+        "a task may be due at a moment",
+        needs="delay",
+        look="a due given as a moment and one given as a delay: seconds since 1970, stored unrounded",
+    )
     def test_a_task_may_be_due_at_a_moment(self) -> None:
         self.put(task_id="now")
         due = self.record("now").put_at + LONG
@@ -41,7 +56,10 @@ class Scheduling(Subject):
         assert self.take_all() == "now"
 
     @clause(
-        "DELAY-4", "a task that was due in the past, or has no delay, is claimable at once", needs="delay"
+        "DELAY-4",
+        "a task that was due in the past, or has no delay, is claimable at once",
+        needs="delay",
+        look="put: what is due by now is ready, with a place; zero and negative moments are allowed",
     )
     def test_a_past_due_time_is_now(self) -> None:
         for name, due in (("a", 0.0), ("b", -1e9), ("c", self.record(self.put()).put_at - 1)):
@@ -49,7 +67,12 @@ class Scheduling(Subject):
         self.put(task_id="d", delay=0.0)
         assert sorted(self.take_all().split())[-4:] == ["a", "b", "c", "d"]
 
-    @clause("DELAY-5", "due tasks come behind what is ready", needs="delay ordering")
+    @clause(
+        "DELAY-5",
+        "due tasks come behind what is ready",
+        needs="delay ordering",
+        look="a due task gets its place when it becomes due, not when it is put",
+    )
     def test_due_tasks_come_behind_what_is_ready(self) -> None:
         self.put(task_id="late", delay=self.moment)
         self.put_all("a b")
@@ -57,7 +80,10 @@ class Scheduling(Subject):
         assert self.take_all() == "a b late"
 
     @clause(
-        "DELAY-6", "due tasks are in the order of their due times, then of their puts", needs="delay ordering"
+        "DELAY-6",
+        "due tasks are in the order of their due times, then of their puts",
+        needs="delay ordering",
+        look="the step that makes tasks due: sort by due time, then number, before giving places",
     )
     def test_due_tasks_are_in_the_order_of_their_due_times(self) -> None:
         self.put(task_id="base")
@@ -67,7 +93,12 @@ class Scheduling(Subject):
         self.pass_time(self.moment * 2)
         assert self.take_all() == "base a b c d e"
 
-    @clause("DELAY-7", "priority goes before due time", needs="delay ordering priorities")
+    @clause(
+        "DELAY-7",
+        "priority goes before due time",
+        needs="delay ordering priorities",
+        look="a due task enters the line of its own priority",
+    )
     def test_priority_goes_before_due_time(self) -> None:
         self.put(task_id="soon", delay=self.moment)
         self.put(task_id="later", delay=self.moment * 1.5, priority=9)
@@ -75,7 +106,12 @@ class Scheduling(Subject):
         self.pass_time(self.moment * 1.5)
         assert self.take_all() == "later ready soon"
 
-    @clause("DELAY-8", "a delayed retry comes at the end of the line", needs="delay ordering")
+    @clause(
+        "DELAY-8",
+        "a delayed retry comes at the end of the line",
+        needs="delay ordering",
+        look="retry with a delay must give up the old place, and get one when it is due",
+    )
     def test_a_delayed_retry_comes_at_the_end(self) -> None:
         self.put_all("a b c")
         receipt = self.take("a").receipt
@@ -85,7 +121,10 @@ class Scheduling(Subject):
         assert self.take("a").attempt == 2
 
     @clause(
-        "DELAY-9", "a scheduled task has no place in line, and does not hold the others up", needs="delay"
+        "DELAY-9",
+        "a scheduled task has no place in line, and does not hold the others up",
+        needs="delay",
+        look="a place given to a scheduled task at the put, or a line that stops at its head",
     )
     def test_a_scheduled_task_holds_nobody_up(self) -> None:
         self.put(task_id="first", delay=LONG)
@@ -99,7 +138,12 @@ class Scheduling(Subject):
         record = self.record(task_id)
         assert (record.state, record.deliveries) == (TaskState.SCHEDULED, 0)
 
-    @clause("DELAY-10", "a queue tells when its next task is due", needs="delay")
+    @clause(
+        "DELAY-10",
+        "a queue tells when its next task is due",
+        needs="delay",
+        look="next_due_at and wake_at: the least due time of the scheduled tasks, not of the newest",
+    )
     def test_the_next_due_time_is_told(self) -> None:
         for hours in (3, 1, 2):
             self.put(task_id=f"h{hours}", delay=hours * LONG)

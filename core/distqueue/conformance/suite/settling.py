@@ -38,7 +38,11 @@ class SettlingOnce(Subject):
     """Settling a delivery once."""
 
     @ending
-    @clause("SETTLE-1", "ack ends a task, reject makes it dead, retry and release make it ready again")
+    @clause(
+        "SETTLE-1",
+        "ack ends a task, reject makes it dead, retry and release make it ready again",
+        look="the state that each verb writes, and the state in its answer: done, dead, ready",
+    )
     def test_each_verb_leads_where_it_should(self, verb: str) -> None:
         self.put(task_id="it")
         settled = self.ok(ENDING[verb](self.queue, self.take("it").receipt), Settled)
@@ -47,7 +51,11 @@ class SettlingOnce(Subject):
         assert self.state("it") is AFTER[verb]
         assert self.take_all() == ("it" if AFTER[verb] is TaskState.READY else "")
 
-    @clause("SETTLE-2", "a retry without a delay puts the task at the end of the line, with one attempt less")
+    @clause(
+        "SETTLE-2",
+        "a retry without a delay puts the task at the end of the line, with one attempt less",
+        look="retry without a delay: a new place at the end, one failure more, even for delay 0",
+    )
     def test_a_retry_goes_to_the_end(self) -> None:
         self.put_all("a b c")
         self.ok(Retry(queue=self.queue, receipt=self.take("a").receipt, delay=0.0), Settled)
@@ -56,7 +64,12 @@ class SettlingOnce(Subject):
             assert ids(self.claim(2)) == "b c"
             assert self.take("a").attempt == 2
 
-    @clause("SETTLE-3", "a retry with a delay makes the task due later", needs="delay")
+    @clause(
+        "SETTLE-3",
+        "a retry with a delay makes the task due later",
+        needs="delay",
+        look="retry counts its delay from now, not from the lease's end, and answers with the due time",
+    )
     def test_a_retry_with_a_delay_waits(self) -> None:
         self.put(task_id="it")
         lease = self.take("it", lease=100.0)
@@ -68,7 +81,10 @@ class SettlingOnce(Subject):
         assert self.claim() == []
 
     @clause(
-        "SETTLE-4", "a retry that names no delay waits as its backoff says, longer each time", needs="delay"
+        "SETTLE-4",
+        "a retry that names no delay waits as its backoff says, longer each time",
+        needs="delay",
+        look="retry with delay None: ask backoff.delay with the attempt that failed, before counting it",
     )
     def test_a_retry_backs_off(self) -> None:
         for attempt, least in ((1, 1000.0), (2, 2000.0), (3, 4000.0), (4, 5000.0)):
@@ -81,7 +97,11 @@ class SettlingOnce(Subject):
             assert settled.until is not None
             assert least - 101 < settled.until - lease.until < least - 100 + self.patience
 
-    @clause("SETTLE-5", "extend lets the lease end later")
+    @clause(
+        "SETTLE-5",
+        "extend lets the lease end later",
+        look="extend has to write the new end, and answer with it",
+    )
     def test_an_extended_lease_lasts(self) -> None:
         self.put(task_id="it")
         lease = self.take("it", lease=self.patience)
@@ -92,7 +112,11 @@ class SettlingOnce(Subject):
         assert self.record("it").until == settled.until
         self.ack(lease)
 
-    @clause("SETTLE-6", "extend counts from now, so it can also let the lease end sooner")
+    @clause(
+        "SETTLE-6",
+        "extend counts from now, so it can also let the lease end sooner",
+        look="extend that adds to the old end, or keeps the later of both",
+    )
     def test_a_shortened_lease_lapses(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -100,7 +124,11 @@ class SettlingOnce(Subject):
         self.pass_time(self.moment)
         assert self.take("it").attempt == 2
 
-    @clause("SETTLE-7", "an extended lease is not delivered again at its first end")
+    @clause(
+        "SETTLE-7",
+        "an extended lease is not delivered again at its first end",
+        look="a timer or list of lease ends made at the claim: extend has to replace the entry",
+    )
     def test_an_extended_lease_outlives_its_first_end(self) -> None:
         self.put(task_id="it")
 
@@ -115,7 +143,11 @@ class SettlingOnce(Subject):
         assert self.claim() == []
         self.ack(lease)
 
-    @clause("SETTLE-8", "the error of a retry or a reject is kept with the task")
+    @clause(
+        "SETTLE-8",
+        "the error of a retry or a reject is kept with the task",
+        look="the error column: characters that it cannot hold (NUL, line ends), and reject leaving it out",
+    )
     def test_the_error_is_kept(self) -> None:
         text = 'Traceback:\n  File "x.py"\n\tValueError: ä 😀 \x00'
         self.put(task_id="it")
@@ -124,7 +156,11 @@ class SettlingOnce(Subject):
         self.reject(self.take("it"), text)
         assert self.record("it").error == text
 
-    @clause("SETTLE-9", "settling deliveries of one claim in another order settles each of them")
+    @clause(
+        "SETTLE-9",
+        "settling deliveries of one claim in another order settles each of them",
+        look="receipts found by position in the claim, or by the token alone: use the task's id",
+    )
     def test_deliveries_are_settled_in_any_order(self) -> None:
         self.put_all("a b c d")
         leases = sorted(self.claim(4), key=lambda lease: lease.task_id)
@@ -143,7 +179,11 @@ class SettlingTwice(Subject):
         self.refuse(VERBS[verb](queue or self.queue, receipt), kind)
 
     @ending
-    @clause("AGAIN-1", "the same verb with the same receipt is ok again, and changes nothing")
+    @clause(
+        "AGAIN-1",
+        "the same verb with the same receipt is ok again, and changes nothing",
+        look="keep the receipt and the verb of the last settling, with the task or in the memory",
+    )
     def test_the_same_verb_again_is_ok(self, verb: str) -> None:
         self.put(task_id="it")
         command = ENDING[verb](self.queue, self.take("it").receipt)
@@ -158,7 +198,11 @@ class SettlingTwice(Subject):
             assert self.find("it") == before
 
     @ending
-    @clause("AGAIN-2", "another verb with a receipt that was settled says so, and changes nothing")
+    @clause(
+        "AGAIN-2",
+        "another verb with a receipt that was settled says so, and changes nothing",
+        look="compare the verb of the last settling before anything else; extend counts as another one",
+    )
     def test_another_verb_is_already_settled(self, verb: str) -> None:
         self.put(task_id="it")
         receipt = self.take("it").receipt
@@ -178,6 +222,7 @@ class SettlingTwice(Subject):
         "AGAIN-3",
         "a receipt is stale when its lease has ended, before anyone noticed",
         needs="fenced_receipts",
+        look="settling has to compare the lease's end with the clock, even if the task is still leased",
     )
     def test_a_receipt_is_stale_at_the_end_of_its_lease(self, verb: str) -> None:
         self.put(task_id="it")
@@ -187,7 +232,12 @@ class SettlingTwice(Subject):
         assert self.take("it").attempt == 2
 
     @any_verb
-    @clause("AGAIN-4", "a receipt is stale when the task was delivered again", needs="fenced_receipts")
+    @clause(
+        "AGAIN-4",
+        "a receipt is stale when the task was delivered again",
+        needs="fenced_receipts",
+        look="settling has to compare token and number of the delivery with the newest one's",
+    )
     def test_a_superseded_receipt_is_stale(self, verb: str) -> None:
         self.put(task_id="it")
         first = self.take("it", lease=self.moment)
@@ -205,6 +255,7 @@ class SettlingTwice(Subject):
         "AGAIN-5",
         "a receipt that was settled is stale when a later delivery was settled",
         needs="fenced_receipts",
+        look="an old receipt found in a list of all that were settled: only the last one counts",
     )
     def test_only_the_last_settled_receipt_is_remembered(self, verb: str) -> None:
         self.put(task_id="it")
@@ -219,7 +270,10 @@ class SettlingTwice(Subject):
 
     @any_verb
     @clause(
-        "AGAIN-6", "a settled receipt changes nothing once the task is out again", needs="fenced_receipts"
+        "AGAIN-6",
+        "a settled receipt changes nothing once the task is out again",
+        needs="fenced_receipts",
+        look="settling looks at the verb before the delivery: an old receipt must not end a new lease",
     )
     def test_an_old_receipt_does_not_touch_a_new_delivery(self, verb: str) -> None:
         self.put(task_id="it")
@@ -233,7 +287,11 @@ class SettlingTwice(Subject):
         self.ack(second)
 
     @any_verb
-    @clause("AGAIN-7", "what is no receipt, or a changed one, settles nothing")
+    @clause(
+        "AGAIN-7",
+        "what is no receipt, or a changed one, settles nothing",
+        look="the comparison of receipts: whole and exact; what cannot be parsed is LeaseLost as well",
+    )
     def test_a_wrong_receipt_settles_nothing(self, verb: str) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -261,7 +319,11 @@ class SettlingTwice(Subject):
         self.ack(lease)
 
     @any_verb
-    @clause("AGAIN-8", "a receipt settles nothing in another queue")
+    @clause(
+        "AGAIN-8",
+        "a receipt settles nothing in another queue",
+        look="the queue in the condition of each settling verb",
+    )
     def test_a_receipt_belongs_to_its_queue(self, verb: str) -> None:
         self.put(task_id="it")
         self.put(task_id="it", queue="other")
@@ -273,7 +335,11 @@ class SettlingTwice(Subject):
         assert (self.record("it"), self.record("it", "other")) == before
 
     @any_verb
-    @clause("AGAIN-9", "settling a task that was cancelled or purged meanwhile says that it is gone")
+    @clause(
+        "AGAIN-9",
+        "settling a task that was cancelled or purged meanwhile says that it is gone",
+        look="cancel and purge have to write to the memory that they removed it; settling reads that",
+    )
     def test_a_task_that_was_removed_is_gone(self, verb: str) -> None:
         self.put_all("a b")
         first, second = self.claim(2)
@@ -288,7 +354,11 @@ class SettlingTwice(Subject):
 class AckThen(Subject):
     """An ack that puts follow-up tasks in the same commit."""
 
-    @clause("THEN-1", "the follow-up tasks of an ack are stored with it")
+    @clause(
+        "THEN-1",
+        "the follow-up tasks of an ack are stored with it",
+        look="ack with follow-up tasks: puts into their own queues, in the commit of the ack",
+    )
     def test_follow_up_tasks_are_stored(self) -> None:
         self.put(task_id="it")
         then = (self.make(1, task_id="next"), self.make(2, task_id="after", queue="other"))
@@ -301,7 +371,11 @@ class AckThen(Subject):
         assert value(self.take("next").data) == 1
         assert ids(self.claim(queue="other")) == "after"
 
-    @clause("THEN-2", "if a follow-up task is refused, the task is not acked and nothing is stored")
+    @clause(
+        "THEN-2",
+        "if a follow-up task is refused, the task is not acked and nothing is stored",
+        look="check every follow-up task before the first write, or undo the ack to a savepoint",
+    )
     def test_a_refused_follow_up_refuses_the_ack(self) -> None:
         self.put(task_id="it")
         self.put("first", task_id="known")
@@ -321,7 +395,12 @@ class AckThen(Subject):
             assert [self.state("good"), self.state("better")] == [None, None]
         self.ack(lease)
 
-    @clause("THEN-3", "a follow-up task whose unique key is taken refuses the ack", needs="unique")
+    @clause(
+        "THEN-3",
+        "a follow-up task whose unique key is taken refuses the ack",
+        needs="unique",
+        look="the check of unique keys for follow-up tasks, before the ack is written",
+    )
     def test_a_taken_key_refuses_the_ack(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -330,7 +409,11 @@ class AckThen(Subject):
         assert not isinstance(self.do(Ack(queue=self.queue, receipt=lease.receipt, then=then)), Settled)
         assert (self.state("it"), self.state("good")) == (TaskState.LEASED, None)
 
-    @clause("THEN-4", "an ack whose reply was lost can be sent again: its follow-up tasks are there once")
+    @clause(
+        "THEN-4",
+        "an ack whose reply was lost can be sent again: its follow-up tasks are there once",
+        look="a repeated ack must answer from memory, with its follow-up tasks as duplicates",
+    )
     def test_a_repeated_ack_stores_nothing_twice(self) -> None:
         self.put(task_id="it")
         command = Ack(queue=self.queue, receipt=self.take("it").receipt, then=(self.make(task_id="next"),))
@@ -338,7 +421,11 @@ class AckThen(Subject):
         self.settle_the_gone(command, Settled)
         assert self.take_all() == "next"
 
-    @clause("THEN-5", "a refused ack stores none of its follow-up tasks")
+    @clause(
+        "THEN-5",
+        "a refused ack stores none of its follow-up tasks",
+        look="follow-up tasks stored before the receipt is checked",
+    )
     def test_a_stale_ack_stores_nothing(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -347,7 +434,12 @@ class AckThen(Subject):
         self.settle_the_gone(command, TaskGone)
         assert self.find("next") is None
 
-    @clause("THEN-6", "the unique key of the acked task is free for its follow-up", needs="unique")
+    @clause(
+        "THEN-6",
+        "the unique key of the acked task is free for its follow-up",
+        needs="unique",
+        look="the key of the acked task is given up before those of its follow-up tasks are checked",
+    )
     def test_a_follow_up_may_take_the_key_over(self) -> None:
         self.put(task_id="it", unique="key")
         then = (self.make(task_id="next", unique="key"),)

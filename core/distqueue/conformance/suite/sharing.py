@@ -38,7 +38,12 @@ class Sharing(Subject):
         command = Claim(queue=self.queue, token="other", count=count, lease=lease)  # noqa: S106 - no password
         return expect(other.apply([command])[0], Claimed).leases
 
-    @clause("SHARE-1", "what one process does the others see at once", needs="shared_between_processes")
+    @clause(
+        "SHARE-1",
+        "what one process does the others see at once",
+        needs="shared_between_processes",
+        look="what a process caches of the store: read what others committed before each call",
+    )
     def test_processes_see_each_other(self) -> None:
         other = self.other_process()
         self.put(task_id="a")
@@ -50,7 +55,12 @@ class Sharing(Subject):
         self.ack(lease)
         assert self.same(ids(self.claim_in(other, 5)), "c d")
 
-    @clause("SHARE-2", "a receipt works in every process", needs="shared_between_processes")
+    @clause(
+        "SHARE-2",
+        "a receipt works in every process",
+        needs="shared_between_processes",
+        look="receipts checked against what this process handed out: check them against the store",
+    )
     def test_a_receipt_works_everywhere(self) -> None:
         other = self.other_process()
         self.put(task_id="a")
@@ -63,7 +73,10 @@ class Sharing(Subject):
             expect(other.apply([Ack(queue=self.queue, receipt=theirs.receipt)])[0], Settled)
 
     @clause(
-        "SHARE-3", "a task is published once, whichever process does it", needs="shared_between_processes"
+        "SHARE-3",
+        "a task is published once, whichever process does it",
+        needs="shared_between_processes",
+        look="ids kept in memory: the check at a put has to be made in the store, in the commit",
     )
     def test_an_id_is_known_everywhere(self) -> None:
         other = self.other_process()
@@ -72,7 +85,12 @@ class Sharing(Subject):
         assert expect(duplicate, Stored).duplicate
         expect(mismatch, PayloadMismatch)
 
-    @clause("SHARE-4", "a pause holds in every process", needs="shared_between_processes pause")
+    @clause(
+        "SHARE-4",
+        "a pause holds in every process",
+        needs="shared_between_processes pause",
+        look="the flag of a pause in memory, or read once at the open",
+    )
     def test_a_pause_holds_everywhere(self) -> None:
         other = self.other_process()
         self.put(task_id="it")
@@ -81,7 +99,12 @@ class Sharing(Subject):
         other.apply([Resume(queue=self.queue)])
         self.take("it")
 
-    @clause("SHARE-5", "a put wakes a waiter in another process", needs="shared_between_processes")
+    @clause(
+        "SHARE-5",
+        "a put wakes a waiter in another process",
+        needs="shared_between_processes",
+        look="how a commit tells other processes: is the bell rung after the commit, and heard in wait?",
+    )
     def test_a_put_wakes_another_process(self) -> None:
         other = self.other_process()
         for number in range(20):
@@ -92,7 +115,12 @@ class Sharing(Subject):
             other.woken()
             assert self.claim_soon(other).task_id == f"task{number}"
 
-    @clause("SHARE-6", "a put in another process wakes a waiter here", needs="shared_between_processes")
+    @clause(
+        "SHARE-6",
+        "a put in another process wakes a waiter here",
+        needs="shared_between_processes",
+        look="wait has to listen before it compares with seen; a change in between must end it",
+    )
     def test_a_put_in_another_process_wakes(self) -> None:
         other = self.other_process()
         for number in range(20):
@@ -106,6 +134,7 @@ class Sharing(Subject):
         "SHARE-7",
         "processes that open a new store at the same time share one",
         needs="shared_between_processes",
+        look="open with create: make the store in one step, or under a lock; who comes second uses it",
     )
     def test_a_store_is_made_once(self) -> None:
         for _ in range(3):
@@ -124,7 +153,12 @@ class Sharing(Subject):
             for other in others:
                 other.close()
 
-    @clause("CRASH-1", "the task of a killed consumer is delivered again", needs="shared_between_processes")
+    @clause(
+        "CRASH-1",
+        "the task of a killed consumer is delivered again",
+        needs="shared_between_processes",
+        look="leases tied to a process or connection: their end must be seen by any other process",
+    )
     def test_the_task_of_a_killed_consumer_comes_back(self) -> None:
         other = self.other_process()
         self.put(task_id="a")
@@ -137,7 +171,12 @@ class Sharing(Subject):
         assert (first.task_id, first.attempt, first.deliveries) == ("a", 2, 2)
         assert (second.task_id, second.attempt, second.deliveries) == ("b", 1, 1)
 
-    @clause("CRASH-2", "what was acknowledged to a killed process is there", needs="shared_between_processes")
+    @clause(
+        "CRASH-2",
+        "what was acknowledged to a killed process is there",
+        needs="shared_between_processes",
+        look="an answer sent before the commit, or a buffer that is written later",
+    )
     def test_what_was_acknowledged_survives_a_kill(self) -> None:
         for number in range(5):
             other, queue = self.other_process(), f"q{number}"
@@ -155,6 +194,7 @@ class Sharing(Subject):
         "CRASH-3",
         "a consumer that was stopped past its lease cannot settle any more",
         needs="shared_between_processes fenced_receipts",
+        look="settling compares the lease's end with the clock inside the commit, after it got the lock",
     )
     def test_a_stopped_consumer_is_fenced_off(self, kind: type[Settle]) -> None:
         other = self.other_process()
@@ -171,7 +211,10 @@ class Sharing(Subject):
         self.ack(mine)
 
     @clause(
-        "CRASH-4", "a process that stands still does not hold up the others", needs="shared_between_processes"
+        "CRASH-4",
+        "a process that stands still does not hold up the others",
+        needs="shared_between_processes",
+        look="a lock or an open transaction kept between two calls, or while an answer is sent",
     )
     def test_a_stopped_process_holds_nobody_up(self) -> None:
         other = self.other_process()
@@ -186,6 +229,7 @@ class Sharing(Subject):
         "CRASH-5",
         "of a call that was cut off by a kill all commands were carried out, or none",
         needs="shared_between_processes atomic_batch",
+        look="a call's commands in several commits; what the engine commits by itself in between",
     )
     def test_a_call_is_all_or_nothing(self) -> None:
         size = 300
@@ -207,6 +251,7 @@ class Sharing(Subject):
         "LOAD-1",
         "N publishers and M consumers: nothing lost, doubled or out of order",
         needs="shared_between_processes",
+        look="the verdict names the invariant and the events: start with the first task that it shows",
     )
     def test_many_processes_lose_and_double_nothing(self) -> None:
         self.judge(kills=0, tasks=150, publishers=3)
@@ -216,6 +261,7 @@ class Sharing(Subject):
         "the same while publishers and consumers are killed",
         needs="shared_between_processes",
         slow=True,
+        look="what a dead process leaves half done: temporary rows, locks, a claim without its lease",
     )
     def test_kills_lose_and_double_nothing(self) -> None:
         self.judge(kills=6, tasks=None, publishers=2)

@@ -56,6 +56,7 @@ class Together(Subject):
         "whatever commands are carried out together, the store is as before after closing and opening",
         needs="durability browse",
         slow=True,
+        look="what one commit writes for many steps: a final state against a list of steps, read in order",
     )
     def test_calls_of_many_commands_are_read_back_as_they_were(self) -> None:
         self.walk_together(self.reopen)
@@ -64,6 +65,7 @@ class Together(Subject):
         "LIFE-3",
         "two opens of a store that carry out calls in turn see the same",
         needs="browse",
+        look="what an open caches: read what others committed before each call, counters and places too",
     )
     def test_two_opens_of_a_store_agree(self) -> None:
         self.walk_together(self.take_turns)

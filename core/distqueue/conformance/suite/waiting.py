@@ -33,20 +33,32 @@ class Waiting(Subject):
         assert seen.wait(self.patience)
         return lambda: future.result(self.patience)
 
-    @clause("WAIT-1", "a task put between an empty claim and the wait ends the wait")
+    @clause(
+        "WAIT-1",
+        "a task put between an empty claim and the wait ends the wait",
+        look="wait has to compare with seen under the lock that changes hold, before it sleeps",
+    )
     def test_no_wake_up_is_lost(self) -> None:
         seen = self.claimed().seen
         self.put(task_id="it")
         self.in_thread(lambda: self.wait(seen)).result(self.patience)
         self.take("it")
 
-    @clause("WAIT-2", "a put wakes a waiter in another thread")
+    @clause(
+        "WAIT-2",
+        "a put wakes a waiter in another thread",
+        look="put has to notify the waiters of the queue, after the commit; and wait must not hold the lock",
+    )
     def test_a_put_wakes_another_thread(self) -> None:
         result = self.waiter()
         self.put(task_id="it")
         assert result().task_id == "it"
 
-    @clause("WAIT-3", "two threads can hand tasks to each other for ever: no wake-up is lost under load")
+    @clause(
+        "WAIT-3",
+        "two threads can hand tasks to each other for ever: no wake-up is lost under load",
+        look="a notification between compare and sleep is lost, or one waiter of several is woken wrongly",
+    )
     def test_no_wake_up_is_lost_in_a_thousand(self) -> None:
         def echo() -> None:
             broker = self.open()
@@ -66,25 +78,43 @@ class Waiting(Subject):
             self.broker.wait(queue, claimed.seen, None)
         return claimed.leases[0]
 
-    @clause("WAIT-4", "a waiter is woken when a task is due", needs="delay")
+    @clause(
+        "WAIT-4",
+        "a waiter is woken when a task is due",
+        needs="delay",
+        look="claim answers with the next due time in seen.wake_at; wait sleeps no longer than that",
+    )
     def test_a_due_task_wakes(self) -> None:
         self.put(task_id="it", delay=self.moment)
         assert self.claim_soon().task_id == "it"
 
-    @clause("WAIT-5", "a waiter is woken when a lease ends")
+    @clause(
+        "WAIT-5",
+        "a waiter is woken when a lease ends",
+        look="the end of the first lease is part of wake_at, as due times are",
+    )
     def test_the_end_of_a_lease_wakes(self) -> None:
         self.put(task_id="it")
         self.take("it", lease=self.moment)
         assert self.claim_soon().task_id == "it"
 
-    @clause("WAIT-6", "a waiter is woken when a sooner due task is put while it waits", needs="delay")
+    @clause(
+        "WAIT-6",
+        "a waiter is woken when a sooner due task is put while it waits",
+        needs="delay",
+        look="a put of a scheduled task has to wake waiters too, as they sleep until a later time",
+    )
     def test_a_sooner_due_task_wakes(self) -> None:
         self.put(task_id="late", delay=self.patience * 10)
         result = self.waiter()
         self.put(task_id="soon", delay=self.moment)
         assert result().task_id == "soon"
 
-    @clause("WAIT-7", "a wait ends after its timeout, and says what it has seen")
+    @clause(
+        "WAIT-7",
+        "a wait ends after its timeout, and says what it has seen",
+        look="wait with a timeout: 0 returns at once, and always with a Seen that a next wait can use",
+    )
     def test_a_wait_ends_after_its_timeout(self) -> None:
         seen = self.claimed().seen
         for timeout in (0.0, self.moment):
@@ -93,12 +123,20 @@ class Waiting(Subject):
         self.put(task_id="it")
         assert self.claim_soon().task_id == "it"
 
-    @clause("WAIT-8", "a wait from the beginning of time ends at once if there is something")
+    @clause(
+        "WAIT-8",
+        "a wait from the beginning of time ends at once if there is something",
+        look="versions begin behind Seen(): a queue with tasks must differ from it",
+    )
     def test_a_first_wait_sees_what_is_there(self) -> None:
         self.put(task_id="it")
         self.in_thread(lambda: self.wait(Seen())).result(self.patience)
 
-    @clause("WAIT-9", "closing wakes every waiter with Closed")
+    @clause(
+        "WAIT-9",
+        "closing wakes every waiter with Closed",
+        look="shut has to notify every waiter, and wait has to look at the closing flag after each sleep",
+    )
     def test_closing_wakes(self) -> None:
         seen = self.claimed().seen
         begun = threading.Barrier(3)
@@ -115,7 +153,11 @@ class Waiting(Subject):
             with pytest.raises(Closed):
                 waiter.result(self.patience)
 
-    @clause("WAIT-10", "a release, a retry and a redrive wake a waiter")
+    @clause(
+        "WAIT-10",
+        "a release, a retry and a redrive wake a waiter",
+        look="release, retry and redrive have to notify, as put does",
+    )
     def test_what_comes_back_wakes(self) -> None:
         self.put(task_id="it")
         lease = self.take("it")
@@ -129,7 +171,12 @@ class Waiting(Subject):
         self.do(Redrive(queue=self.queue))
         assert result().task_id == "it"
 
-    @clause("WAIT-11", "resuming a paused queue wakes its waiters", needs="pause")
+    @clause(
+        "WAIT-11",
+        "resuming a paused queue wakes its waiters",
+        needs="pause",
+        look="resume has to notify; pausing alone changes nothing for a waiter",
+    )
     def test_a_resume_wakes(self) -> None:
         self.put(task_id="it")
         self.do(Pause(queue=self.queue))
@@ -137,7 +184,12 @@ class Waiting(Subject):
         self.do(Resume(queue=self.queue))
         assert result().task_id == "it"
 
-    @clause("WAIT-12", "the end of a group's head wakes a waiter", needs="groups")
+    @clause(
+        "WAIT-12",
+        "the end of a group's head wakes a waiter",
+        needs="groups",
+        look="ack and cancel of a group's head have to notify, as the next member is claimable now",
+    )
     def test_a_freed_group_wakes(self) -> None:
         self.put_all("g1 g2 g3", group="g")
         lease = self.take("g1")
@@ -148,7 +200,11 @@ class Waiting(Subject):
         self.ok(Cancel(queue=self.queue, task_id="g2"), Removed)
         assert result().task_id == "g3"
 
-    @clause("WAIT-13", "a put through another open of the store wakes a waiter in the same process")
+    @clause(
+        "WAIT-13",
+        "a put through another open of the store wakes a waiter in the same process",
+        look="what opens of one process share: a condition in the broker object wakes only its own",
+    )
     def test_a_put_through_another_open_wakes(self) -> None:
         other = self.open()
         result = self.waiter()
@@ -156,7 +212,11 @@ class Waiting(Subject):
         expect(other.apply([put])[0], Stored)
         assert result().task_id == "it"
 
-    @clause("WAIT-14", "a follow-up task of an ack wakes a waiter of its queue")
+    @clause(
+        "WAIT-14",
+        "a follow-up task of an ack wakes a waiter of its queue",
+        look="ack has to notify the queues of its follow-up tasks, not its own only",
+    )
     def test_a_follow_up_task_wakes(self) -> None:
         self.put(task_id="first", queue="other")
         (lease,) = self.claim(queue="other")
