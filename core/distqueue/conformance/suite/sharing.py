@@ -266,7 +266,35 @@ class Sharing(Subject):
     def test_kills_lose_and_double_nothing(self) -> None:
         self.judge(kills=6, tasks=None, publishers=2)
 
-    def judge(self, *, kills: int, tasks: int | None, publishers: int) -> None:
+    @clause(
+        "LOAD-3",
+        "the same when a broker process serves the store, and is killed too",
+        needs="shared_between_processes",
+        look="what a store needs to be opened after its process was killed; a lock that outlives its holder",
+        slow=True,
+    )
+    def test_kills_of_the_broker_process_lose_and_double_nothing(self) -> None:
+        self.judge(kills=6, tasks=None, publishers=2, broker=True)
+
+    @clause(
+        "LOAD-4",
+        "leases that run out while others publish and consume: each task is handed out again, and acked once",
+        needs="shared_between_processes",
+        look="a lease that ends between a claim and its ack; two consumers that find the same ended lease",
+        slow=True,
+    )
+    def test_leases_run_out_under_load(self) -> None:
+        self.judge(kills=0, tasks=100, publishers=2, lease=max(self.moment / 2, 0.005))
+
+    def judge(
+        self,
+        *,
+        kills: int,
+        tasks: int | None,
+        publishers: int,
+        broker: bool = False,
+        lease: float | None = None,
+    ) -> None:
         """Run a campaign and expect that every promise was kept."""
         directory = self._directory / "history"
         directory.mkdir()
@@ -277,8 +305,10 @@ class Sharing(Subject):
             publishers=publishers,
             consumers=2,
             seed=kills,
-            lease=30.0 if kills == 0 else 1.0,
+            lease=lease or (30.0 if kills == 0 else 1.0),
             tasks=tasks,
+            broker=broker,
+            prepare=self.rig.prepare,
         )
         report = run(plan)
         assert report.verdict is Result.VALID, report
