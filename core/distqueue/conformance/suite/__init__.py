@@ -6,6 +6,7 @@ from distqueue.conformance.suite.attempts import Attempts
 from distqueue.conformance.suite.breaking import Cutting, Restarting
 from distqueue.conformance.suite.claiming import Claiming, Order
 from distqueue.conformance.suite.clients import Clients
+from distqueue.conformance.suite.clocks import Clocks
 from distqueue.conformance.suite.closing import Closing, Threads
 from distqueue.conformance.suite.declaring import Declaring
 from distqueue.conformance.suite.dedup import Dedup
@@ -47,6 +48,7 @@ class BackendConformance(
     Waiting,
     Threads,
     Closing,
+    Clocks,
     Reopening,
     Fences,
     Moving,
