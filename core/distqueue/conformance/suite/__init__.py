@@ -12,6 +12,7 @@ from distqueue.conformance.suite.declaring import Declaring
 from distqueue.conformance.suite.dedup import Dedup
 from distqueue.conformance.suite.expiry import Expiry
 from distqueue.conformance.suite.fencing import Fences
+from distqueue.conformance.suite.following import AckThen
 from distqueue.conformance.suite.groups import Groups
 from distqueue.conformance.suite.keeping import Keeping
 from distqueue.conformance.suite.limits import Limits
@@ -24,7 +25,7 @@ from distqueue.conformance.suite.reading import Reading
 from distqueue.conformance.suite.removing import Cancelling, Purging, Redriving
 from distqueue.conformance.suite.reopening import Reopening
 from distqueue.conformance.suite.scheduling import Scheduling
-from distqueue.conformance.suite.settling import AckThen, SettlingOnce, SettlingTwice
+from distqueue.conformance.suite.settling import SettlingOnce, SettlingTwice
 from distqueue.conformance.suite.sharing import Sharing
 from distqueue.conformance.suite.syncing import Syncing
 from distqueue.conformance.suite.together import Together
