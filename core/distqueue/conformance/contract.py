@@ -91,8 +91,9 @@ it meant then.
 
 - **needs**: the capabilities that the clause belongs to. Where one of them is not declared, the same test
   checks that what needs it is refused, or the weaker promise that is left without it.
-- **asks**: what the harness must be able to do to the store from outside. Where it cannot, the clause is
-  reported as *not run*, never as passed.
+- **asks**: what the harness must be able to do to the store from outside, a method of
+  `distqueue.conformance.harness.Harness`. Where it cannot, the clause is reported as *not run*, never as
+  passed.
 - **since**: the version of the contract that brought the clause.
 - **where to look**: where in the backend the mistake usually is when the clause fails.
 

@@ -27,7 +27,7 @@ class Claiming(Subject):
     @clause(
         "CLAIM-1",
         "a claim of an empty queue, or of one that never was, returns nothing",
-        look="claim or its answer taking the first row unasked; a queue that is only made by a put",
+        look="the first row of a result read unasked; an error for a queue or table that no put has made yet",
     )
     def test_an_empty_queue_gives_nothing(self) -> None:
         assert self.claim() == []

@@ -354,7 +354,7 @@ class Fences(Subject):
         "FENCE-13",
         "who waits for a task is told that the queue moves",
         needs="fence",
-        look="fence has to ring the same bell as a put, for the queue's waiters",
+        look="fence has to notify the queue's waiters as put does: their next claim says Moved",
     )
     def test_who_waits_is_told(self) -> None:
         seen = self.claimed().seen

@@ -239,7 +239,7 @@ class Groups(Subject):
         "GROUP-15",
         "the same group in another queue is another group",
         needs="groups",
-        look="the key of a group: queue and name together",
+        look="groups found by name alone: queue and name together are the key, in put and in claim",
     )
     def test_a_group_belongs_to_its_queue(self) -> None:
         self.put(task_id="g1", group="g")

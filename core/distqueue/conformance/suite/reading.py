@@ -166,7 +166,7 @@ class Reading(Subject):
     @clause(
         "STATS-3",
         "the statistics of '*' are those of every queue",
-        look="the queue '*' taken for a name; queues without tasks have to be listed too, once each",
+        look="stats taking '*' for a name: each queue that has tasks is listed once, with its own counts",
     )
     def test_every_queue_is_counted(self) -> None:
         assert self.ok(Stats(queue="*"), Counted).queues == []

@@ -48,7 +48,7 @@ class Cancelling(Subject):
         "CANCEL-3",
         "cancel removes a done task that is kept",
         needs="keep_done",
-        look="cancel does not look among the kept tasks",
+        look="cancel looks among live tasks only: done ones may be in a table or list of their own",
     )
     def test_cancel_removes_a_kept_task(self) -> None:
         self.put(task_id="it", keep_done=LONG)
@@ -181,7 +181,7 @@ class Redriving(Subject):
     @clause(
         "REDRIVE-2",
         "redrive of one task leaves the others dead",
-        look="the id in the condition of redrive",
+        look="the condition of redrive: a task_id that is given has to narrow it, for places and counts too",
     )
     def test_redrive_of_one(self) -> None:
         self.bury("a b c")
@@ -252,7 +252,7 @@ class Redriving(Subject):
         "REDRIVE-7",
         "dead tasks are redriven in the order in which they were put",
         needs="ordering",
-        look="the order in which redrive hands out new places: sort the dead tasks first",
+        look="redrive going through dead tasks as the engine returns them: sort first, then hand out places",
     )
     def test_redriven_tasks_keep_their_order(self) -> None:
         self.put_all("a b c")

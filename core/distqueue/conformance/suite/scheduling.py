@@ -97,7 +97,7 @@ class Scheduling(Subject):
         "DELAY-7",
         "priority goes before due time",
         needs="delay ordering priorities",
-        look="a due task enters the line of its own priority",
+        look="the step that makes tasks due puts them all into one line: the sort key begins with priority",
     )
     def test_priority_goes_before_due_time(self) -> None:
         self.put(task_id="soon", delay=self.moment)

@@ -100,7 +100,7 @@ class SettlingOnce(Subject):
     @clause(
         "SETTLE-5",
         "extend lets the lease end later",
-        look="extend has to write the new end, and answer with it",
+        look="extend renews the lease somewhere, and not in the record's until or in its answer",
     )
     def test_an_extended_lease_lasts(self) -> None:
         self.put(task_id="it")

@@ -103,7 +103,7 @@ class Sharing(Subject):
         "SHARE-5",
         "a put wakes a waiter in another process",
         needs="shared_between_processes",
-        look="how a commit tells other processes: is the bell rung after the commit, and heard in wait?",
+        look="how waiters in other processes are told of a commit: after it, never before, and each of them",
     )
     def test_a_put_wakes_another_process(self) -> None:
         other = self.other_process()
@@ -251,7 +251,7 @@ class Sharing(Subject):
         "LOAD-1",
         "N publishers and M consumers: nothing lost, doubled or out of order",
         needs="shared_between_processes",
-        look="the verdict names the invariant and the events: start with the first task that it shows",
+        look="what is read in one commit and written in another; the verdict names the broken invariant",
     )
     def test_many_processes_lose_and_double_nothing(self) -> None:
         self.judge(kills=0, tasks=150, publishers=3)

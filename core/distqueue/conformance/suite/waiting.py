@@ -57,7 +57,7 @@ class Waiting(Subject):
     @clause(
         "WAIT-3",
         "two threads can hand tasks to each other for ever: no wake-up is lost under load",
-        look="a notification between compare and sleep is lost, or one waiter of several is woken wrongly",
+        look="a notification between compare and sleep, or one that wakes a single waiter, of another queue",
     )
     def test_no_wake_up_is_lost_in_a_thousand(self) -> None:
         def echo() -> None:

@@ -136,7 +136,7 @@ class Walking(Subject):
     @clause(
         "LIFE-1",
         "whatever the commands, each task goes only where the lifecycle leads",
-        look="the shortest list of steps is printed: which verb takes a state that it should refuse?",
+        look="the verb that the printed steps end with: its condition on the state, and its counting",
     )
     def test_random_walks_stay_within_the_lifecycle(self) -> None:
         steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 99)), min_size=10, max_size=40)
