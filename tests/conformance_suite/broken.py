@@ -29,7 +29,7 @@ from distqueue.conformance.suite.subject import StoreOptions
 from distqueue.errors import Closed, LeaseLost, PayloadMismatch, Refused, Unsupported
 from distqueue.limits import check_put
 from distqueue.opening import open_broker
-from distqueue.results import Claimed, Outcome, PauseSet, Seen, Settled, Stored
+from distqueue.results import Claimed, Found, Outcome, PauseSet, Seen, Settled, Stored
 from distqueue.task import DEFAULT_OPTIONS, TaskState
 
 FEATURES: Final = (
@@ -150,6 +150,8 @@ def with_option(put: Put, **options: object) -> Put:
 
 def unmarked(outcome: Outcome) -> Outcome:
     """Hide the priority."""
+    if isinstance(outcome, Found) and outcome.task is not None:
+        return Found(task=msgspec.structs.replace(outcome.task, priority=0))
     if not isinstance(outcome, Claimed):
         return outcome
     leases = [msgspec.structs.replace(lease, priority=0) for lease in outcome.leases]

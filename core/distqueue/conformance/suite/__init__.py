@@ -16,6 +16,7 @@ from distqueue.conformance.suite.following import AckThen
 from distqueue.conformance.suite.groups import Groups
 from distqueue.conformance.suite.keeping import Keeping
 from distqueue.conformance.suite.limits import Limits
+from distqueue.conformance.suite.modelled import Modelled
 from distqueue.conformance.suite.moving import Moving
 from distqueue.conformance.suite.naming import Naming
 from distqueue.conformance.suite.pausing import Pausing
@@ -39,6 +40,7 @@ class BackendConformance(
     # pytest runs the last base first: what is quick and basic stands at the end.
     Sharing,
     Syncing,
+    Modelled,
     Together,
     Walking,
     Limits,
