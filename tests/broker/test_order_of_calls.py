@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distqueue import Queue
+from distqueue.conformance.syscalls import CALLS
 from distqueue.supervisor import Supervisor
-from tests.json.test_order_of_calls import Disk
+from tests.json.test_order_of_calls import disk_of
 from tests.json.tracing import need_strace
 
 
@@ -18,7 +19,8 @@ def test_nothing_is_answered_before_it_is_synced(
     need_strace()
     supervisor = serve()
     trace = tmp_path / "trace"
-    calls = "trace=write,pwrite64,fsync,fdatasync,rename,ftruncate,sendto"
+    disk = disk_of(tmp_path / "Queue.json")
+    calls = f"trace={CALLS},sendto"
     strace = subprocess.Popen(
         ["strace", "-f", "-y", "-s", "200", "-o", str(trace), "-e", calls, "-p", str(supervisor.pid)],
         stderr=subprocess.PIPE,
@@ -34,6 +36,6 @@ def test_nothing_is_answered_before_it_is_synced(
         delivery.ack()
     supervisor.stop()
     strace.communicate(timeout=20)
-    disk = Disk(tmp_path / "Queue.json", answer="sendto", said="applied")
-    disk.follow(trace.read_text(errors="replace").splitlines())
-    assert disk.acknowledged == 12
+    trace_lines = trace.read_text(errors="replace").splitlines()
+    assert disk.follow(trace_lines, lambda call: call.name == "sendto" and "applied" in call.arguments) == []
+    assert disk.answers == 12

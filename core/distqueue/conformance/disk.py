@@ -1,111 +1,142 @@
-"""What of a store a power cut could take away, followed through a trace of system calls."""
+"""What of a store's files is not on the disk yet, seen in the system calls of those who write them.
+
+    disk = Disk(holds_tasks, there=files_in(directory))
+    broken = disk.follow(trace, is_answer=lambda call: call.fd == 1)
+
+A power cut takes what was written and not synced, and the names that were made in a directory and not
+synced with it. Nothing may be answered for while it could.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
-CALLS: Final = (
-    "open,openat,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,ftruncate,fallocate,"
-    "rename,renameat,renameat2,link,linkat"
-)
-"""The calls that have to be in the trace, as strace's ``-e trace=`` takes them."""
+from distqueue.conformance.syscalls import Call, Reader
 
-_LINE: Final = re.compile(r"(?P<pid>\d+) +(?P<rest>.*)")
-_WHOLE: Final = re.compile(r"(?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
-_BEGUN: Final = re.compile(r"(?P<call>\w+)\((?P<arguments>.*) <unfinished \.\.\.>")
-_ENDED: Final = re.compile(r"<\.\.\. \w+ resumed>.*\) += (?P<result>-?\d+)")
-_FD: Final = re.compile(r"(?P<number>\d+)<(?P<path>[^>]*)>")
-_OPENED: Final = re.compile(r"-?\d+<(?P<path>[^>]*)>")
-_NAMES: Final = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<(?P<directory>[^>]*)>)?, )?"(?P<name>[^"]*)"')
+_WRITES: Final = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate")
+_SYNCS: Final = ("fsync", "fdatasync")
+_RENAMES: Final = ("rename", "renameat", "renameat2", "link", "linkat")
+_REMOVALS: Final = ("unlink", "unlinkat")
+_CREATES: Final = ("openat", "creat")
 
 
+@dataclass(slots=True)
 class Disk:
-    """Follows the trace of a process that answers on its standard output, begun before it opened its store.
+    """Follows the calls of one process after another.
 
-    ``holds_tasks`` tells the files that count. What is written to them, and the names that they get, is at
-    risk until it is synced; :attr:`broken` says what was answered while something was.
+    ``holds_tasks`` says of a path whether its content counts, ``there`` are the files and directories
+    that were on the disk before.
     """
 
-    def __init__(self, holds_tasks: Callable[[str], bool]) -> None:
-        self._holds_tasks = holds_tasks
-        self._begun: dict[str, tuple[str, str]] = {}
-        self._known: set[str] = set()
-        self.at_risk: set[str] = set()
-        """Files and directories with what a power cut could take away."""
-        self.answers = 0
-        """How often something was answered."""
-        self.syncs = 0
-        """How often something that was at risk was synced."""
-        self.broken: list[str] = []
-        """What was wrong, a line each."""
+    holds_tasks: Callable[[str], bool]
+    there: set[str] = field(default_factory=set)
+    written: dict[str, int] = field(default_factory=dict)
+    """The files with content that is not synced, and the place in the trace where it was written last."""
+    named: dict[str, int] = field(default_factory=dict)
+    """The files and directories whose name is not synced."""
+    answers: int = 0
+    """How often somebody was answered."""
+    syncs: int = 0
+    """How often something that counts was synced."""
+    _reader: Reader = field(default_factory=Reader)
+    _writes_through: set[str] = field(default_factory=set)
 
-    def follow(self, trace: Iterable[str]) -> None:
-        """Follow the lines of ``strace -f -y``."""
-        for line in trace:
-            if (match := _LINE.match(line)) is not None:
-                self._line(match["pid"], match["rest"])
+    def follow(self, trace: Iterable[str], is_answer: Callable[[Call], bool]) -> list[str]:
+        """Take in the lines of a trace, and return what is wrong in it."""
+        broken: list[str] = []
+        self._reader.unfinished.clear()  # of a process that is gone
+        for call in self._reader.calls(trace):
+            if is_answer(call):
+                self.answers += 1
+                broken += [f"answer {self.answers} came before {each}" for each in self.at_risk(call.began)]
+            else:
+                broken += self._take(call)
+        return broken
 
-    def _line(self, pid: str, rest: str) -> None:
-        if (begun := _BEGUN.match(rest)) is not None:
-            self._begun[pid] = begun["call"], begun["arguments"]
-            self._begin(begun["call"], begun["arguments"])
-        elif (ended := _ENDED.match(rest)) is not None and pid in self._begun:
-            call, arguments = self._begun.pop(pid)
-            if int(ended["result"]) >= 0:
-                self._end(call, arguments, rest)
-        elif (whole := _WHOLE.match(rest)) is not None:
-            self._begin(whole["call"], whole["arguments"])
-            if int(whole["result"]) >= 0:
-                self._end(whole["call"], whole["arguments"], rest)
+    def at_risk(self, before: int | None = None) -> Iterator[str]:
+        """Yield what a power cut would take, of what was done up to a place in the trace."""
+        for path, place in self.written.items():
+            if before is None or place < before:
+                yield f"the sync of what was written to {path}"
+        for path, place in self.named.items():
+            if self._counts(path) and (before is None or place < before):
+                yield f"the sync of {os.path.dirname(path)}, in which {os.path.basename(path)} is new"
 
-    def _begin(self, call: str, arguments: str) -> None:
-        """Take in that a call has begun: an answer is out from then on."""
-        fd = _FD.match(arguments)
-        if call == "write" and fd is not None and fd["number"] == "1":
-            self.answers += 1
-            if self.at_risk:
-                names = ", ".join(sorted(os.path.basename(path) or path for path in self.at_risk))
-                self.broken.append(f"answer {self.answers} was given before a sync of {names}")
+    def _counts(self, path: str) -> bool:
+        """Whether a file holds tasks, or a directory files that do."""
+        if self.holds_tasks(path):
+            return True
+        return any(each.startswith(f"{path}/") and self.holds_tasks(each) for each in self.there)
 
-    def _end(self, call: str, arguments: str, line: str) -> None:
-        """Take in that a call has done what it does."""
-        fd = _FD.match(arguments)
-        if call in ("fsync", "fdatasync"):
-            self._sync(fd["path"] if fd is not None else "")
-        elif call in ("open", "openat", "creat"):
-            self._open(arguments, line)
-        elif call.startswith(("rename", "link")):
-            self._rename(call, arguments)
-        elif fd is not None and self._holds_tasks(fd["path"]):
-            self.at_risk.add(fd["path"])
+    def _take(self, call: Call) -> list[str]:
+        if call.name in _WRITES:
+            if self.holds_tasks(call.path) and call.path not in self._writes_through:
+                self.written[call.path] = call.ended
+        elif call.name in _SYNCS:
+            self._sync(call)
+        elif call.name in _CREATES:
+            self._open(call)
+        elif call.name in ("mkdir", "mkdirat"):
+            self._name(call.named[0], call)
+        elif call.name in _RENAMES:
+            return self._rename(call)
+        elif call.name in _REMOVALS:
+            self._forget(call.named[0])
+        elif call.name in ("sync", "syncfs"):
+            self._sync_all(call)
+        return []
 
-    def _sync(self, path: str) -> None:
-        if path in self.at_risk:
-            self.at_risk.discard(path)
+    def _sync(self, call: Call) -> None:
+        """Note what is on the disk: what was done before the sync began, and not while it ran."""
+        if self.written.get(call.path, call.began) < call.began:
+            del self.written[call.path]
             self.syncs += 1
+        for path in [each for each in self.named if os.path.dirname(each) == call.path]:
+            if self.named[path] < call.began:
+                del self.named[path]
 
-    def _open(self, arguments: str, line: str) -> None:
-        opened = _OPENED.search(line.rpartition(" = ")[2])
-        if opened is None or not self._holds_tasks(opened["path"]):
-            return
-        path = opened["path"]
-        if path not in self._known and "O_CREAT" in arguments:
-            self.at_risk.add(os.path.dirname(path))
-        self._known.add(path)
+    def _sync_all(self, call: Call) -> None:
+        for done in (self.written, self.named):
+            for path in [each for each, place in done.items() if place < call.began]:
+                del done[path]
 
-    def _rename(self, call: str, arguments: str) -> None:
-        source, target = [
-            os.path.join(match["directory"] or "", match["name"]) for match in _NAMES.finditer(arguments)
-        ]
-        if not self._holds_tasks(target):
-            return
-        if source in self.at_risk:
-            self.broken.append(f"{os.path.basename(target)} got its name before its content was synced")
-        if call.startswith("rename"):
-            self.at_risk.discard(source)
-        self._known.add(target)
-        self.at_risk.discard(target)  # what was there goes with its name
-        self.at_risk.add(os.path.dirname(target))
+    def _open(self, call: Call) -> None:
+        path = call.opened
+        if "O_SYNC" in call.arguments or "O_DSYNC" in call.arguments:
+            self._writes_through.add(path)
+        if "O_TRUNC" in call.arguments and path in self.there and self.holds_tasks(path):
+            self.written[path] = call.ended
+        if ("O_CREAT" in call.arguments or call.name == "creat") and path not in self.there:
+            self._name(path, call)
+
+    def _name(self, path: str, call: Call) -> None:
+        self.there.add(path)
+        self.named[path] = call.ended
+
+    def _rename(self, call: Call) -> list[str]:
+        source, target = call.named[:2]
+        was_written = self.written.pop(source, None)
+        if "link" not in call.name:
+            self._forget(source)
+        self.written.pop(target, None)
+        self._name(target, call)
+        if was_written is None or not self.holds_tasks(target):
+            return []
+        self.written[target] = was_written
+        return [f"{target} was replaced by {source} before the sync of what was written to that"]
+
+    def _forget(self, path: str) -> None:
+        self.there.discard(path)
+        self.written.pop(path, None)
+        self.named.pop(path, None)
+
+
+def files_in(directory: str) -> set[str]:
+    """Return a directory, and the paths of all that is in it."""
+    found = {directory}
+    for folder, folders, files in os.walk(directory):
+        found.update(os.path.join(folder, name) for name in (*folders, *files))
+    return found
