@@ -15,6 +15,7 @@ from distqueue.conformance.suite.subject import NotRun
 from distqueue.conformance.syscalls import Call, cannot_trace
 
 WRITE = '7 pwrite64(3</d/q.db>, "x"..., 1, 0) = 1'
+BEGUN, ENDED = "8 fdatasync(3</d/q.db> <unfinished ...>", "8 <... fdatasync resumed>) = 0"
 SYNC = "7 fdatasync(3</d/q.db>) = 0"
 ANSWER = '7 write(1<pipe:[5]>, "ok", 2) = 2'
 MADE = '7 openat(AT_FDCWD</d>, "q.db", O_RDWR|O_CREAT|O_CLOEXEC, 0600) = 3</d/q.db>'
@@ -42,10 +43,10 @@ def judged(*lines: str, there: tuple[str, ...] = ("/", "/d", "/d/q.db")) -> list
         ["7 ftruncate(3</d/q.db>, 0) = 0", ANSWER],
         [RENAMED, ANSWER],
         [NEW, RENAMED, SYNC_FOLDER, ANSWER],
-        ["7 fdatasync(3</d/q.db> <unfinished ...>", WRITE.replace("7", "8", 1), "7 <... fdatasync resumed>) = 0", ANSWER],
-        [WRITE, "8 fdatasync(3</d/q.db> <unfinished ...>", ANSWER, "8 <... fdatasync resumed>) = 0"],
+        [BEGUN, WRITE.replace("7", "9", 1), ENDED, ANSWER],
+        [WRITE, BEGUN, ANSWER, ENDED],
     ],
-)  # fmt: skip
+)
 def test_an_answer_before_a_sync_is_found(trace: list[str]) -> None:
     assert judged(*trace)
 

@@ -79,7 +79,8 @@ def run(plan: Plan, after_kill: Callable[[str], None] | None = None) -> Report:
         except (CrewFailed, TimeoutError) as error:
             failures.append(str(error))
     history = read_history(Path(plan.directory).glob("*.jsonl"))
-    verdict = check(history, ordered=capabilities.ordering is Ordering.QUEUE)
+    is_ordered = capabilities.ordering is Ordering.QUEUE
+    verdict = check(history, ordered=is_ordered, faults_expected=plan.kills > 0)
     return Report(
         verdict=verdict.result,
         reason=verdict.reason,

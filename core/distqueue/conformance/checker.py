@@ -11,7 +11,7 @@ claim took effect somewhere between its call and its answer), so what is reporte
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -30,7 +30,7 @@ class Result(StrEnum):
     VALID = "VALID"
     INVALID = "INVALID"
     UNKNOWN = "UNKNOWN"
-    """Nothing was acknowledged, or the store was not drained: it shows nothing."""
+    """Nothing was acknowledged, the store was not drained, or no fault fired: it shows nothing."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +59,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(lines)
 
 
-def check(history: Iterable[AnyEvent], *, ordered: bool = True) -> Verdict:
+def check(history: Iterable[AnyEvent], *, ordered: bool = True, faults_expected: bool = False) -> Verdict:
     """Judge a history.
 
     Args:
         history: the events of all processes, as ``read_history`` returns them.
         ordered: whether the backend promises the order of a queue (and all tasks had one priority
             and no delay or group).
+        faults_expected: whether harm was to be done: a history without any then shows nothing.
     """
     trace = gather(history)
     invariants = INVARIANTS if ordered else tuple(each for each in INVARIANTS if each is not in_order)
@@ -75,14 +76,12 @@ def check(history: Iterable[AnyEvent], *, ordered: bool = True) -> Verdict:
         found = list(invariant(trace))
         counts["problems"] = counts.get("problems", 0) + len(found)
         problems += found[:MAX_EVIDENCE]
-    return _verdict(trace, problems, counts)
-
-
-def _verdict(trace: Trace, problems: list[Problem], counts: dict[str, int]) -> Verdict:
     if problems:
         reason = f"{counts['problems']} broken promises"
         return Verdict(result=Result.INVALID, reason=reason, problems=problems, counts=counts)
     doubt = _doubt(trace, counts)
+    if doubt is None and faults_expected and not trace.faults:
+        doubt = "no fault fired, though some were planned"
     result = Result.UNKNOWN if doubt else Result.VALID
     return Verdict(result=result, reason=doubt or "every promise was kept", problems=[], counts=counts)
 
@@ -132,7 +131,7 @@ def nothing_lost(trace: Trace) -> Iterator[Problem]:
     for task in trace.tasks.values():
         if task.stored and not task.may_have_ended() and task.task_id not in dead:
             text = "was acknowledged, but never ended" if task.deliveries else "was acknowledged and lost"
-            yield _problem(nothing_lost, task, text, [*task.stored, *task.deliveries])
+            yield _problem(nothing_lost, task, text, [task.stored[0], *task.deliveries[-1:]])
     if trace.drained.left:
         nobody = TaskTrace("-")
         text = f"{trace.drained.left} tasks are in the store that nobody could claim"
@@ -146,7 +145,7 @@ def no_phantom(trace: Trace) -> Iterator[Problem]:
         for delivered in task.deliveries:
             if (delivered.queue, delivered.checksum) not in published:
                 text = "was delivered, but never published like that"
-                yield _problem(no_phantom, task, text, [delivered, *task.invoked])
+                yield _problem(no_phantom, task, text, [*task.invoked[:1], delivered])
 
 
 def nothing_from_refused(trace: Trace) -> Iterator[Problem]:
@@ -154,7 +153,7 @@ def nothing_from_refused(trace: Trace) -> Iterator[Problem]:
     for task in trace.tasks.values():
         if task.deliveries and task.refused and len(task.refused) == len(task.invoked):
             text = "was refused, and delivered all the same"
-            yield _problem(nothing_from_refused, task, text, [*task.refused, *task.deliveries])
+            yield _problem(nothing_from_refused, task, text, [*task.refused, task.deliveries[0]])
 
 
 def one_id_is_one_task(trace: Trace) -> Iterator[Problem]:
@@ -162,30 +161,33 @@ def one_id_is_one_task(trace: Trace) -> Iterator[Problem]:
     for task in trace.tasks.values():
         fresh = [event for event in task.stored if not event.duplicate]
         if len(fresh) > 1:
-            yield _problem(one_id_is_one_task, task, "was stored more than once", fresh)
+            yield _problem(one_id_is_one_task, task, "was stored more than once", fresh[:2])
         if len(fresh) < len(task.stored) and len(task.invoked) == 1:
             text = "was called a duplicate, though it was published once"
-            yield _problem(one_id_is_one_task, task, text, [*task.invoked, *task.stored])
+            duplicate = next(event for event in task.stored if event.duplicate)
+            yield _problem(one_id_is_one_task, task, text, [*task.invoked, duplicate])
 
 
 def no_delivery_after_ack(trace: Trace) -> Iterator[Problem]:
     """No claim that began after an ack was answered returns the task."""
     for task in trace.tasks.values():
-        acked = min((ack.at for ack in task.acks()), default=float("inf"))
+        ack = min(task.acks(), key=lambda each: each.at, default=None)
         for delivered in task.deliveries:
-            if delivered.asked > acked:
+            if ack is not None and delivered.asked > ack.at:
                 text = "was delivered after its ack had been answered"
-                yield _problem(no_delivery_after_ack, task, text, [*task.acks(), delivered])
+                yield _problem(no_delivery_after_ack, task, text, [ack, delivered])
 
 
 def one_ack(trace: Trace) -> Iterator[Problem]:
     """At most one delivery of a task is acked, and only one that was handed out."""
     for task in trace.tasks.values():
-        receipts = {ack.receipt for ack in task.acks()}
-        if len(receipts) > 1:
-            yield _problem(one_ack, task, "was acked with more than one receipt", task.acks())
-        if receipts - {delivered.receipt for delivered in task.deliveries}:
-            yield _problem(one_ack, task, "was acked without having been delivered", task.acks())
+        acks = {ack.receipt: ack for ack in task.acks()}
+        if len(acks) > 1:
+            yield _problem(one_ack, task, "was acked with more than one receipt", list(acks.values())[:2])
+        delivered = {each.receipt for each in task.deliveries}
+        for ack in acks.values():
+            if ack.receipt not in delivered:
+                yield _problem(one_ack, task, "was acked without having been delivered", [ack])
 
 
 def numbers_increase(trace: Trace) -> Iterator[Problem]:
@@ -222,18 +224,26 @@ def gaps_explained(trace: Trace) -> Iterator[Problem]:
 def live_receipts_settle(trace: Trace) -> Iterator[Problem]:
     """The receipt of a running lease is not refused."""
     for task in trace.tasks.values():
-        by_receipt = {delivered.receipt: delivered for delivered in task.deliveries}
+        refused: dict[str, list[SettleStale]] = defaultdict(list)
         for stale in task.stale:
-            delivered = by_receipt.get(stale.receipt)
-            if delivered is not None and _was_live(task, delivered, stale):
-                text = f"was refused as {stale.error} while its lease ran"
-                yield _problem(live_receipts_settle, task, text, [delivered, stale])
+            refused[stale.receipt].append(stale)
+        for delivered in task.deliveries if refused else ():
+            early = _refused_while_live(task, delivered, refused.get(delivered.receipt, ()))
+            if early is not None:
+                text = f"was refused as {early.error} while its lease ran"
+                yield _problem(live_receipts_settle, task, text, [delivered, early])
 
 
-def _was_live(task: TaskTrace, delivered: Delivered, stale: SettleStale) -> bool:
-    ending = [event for event in task.settling.get(stale.receipt, ()) if event.verb != "extend"]
-    tried_before = len(ending) > (stale.verb != "extend")
-    return not tried_before and stale.at < lease_end(task, delivered) - CLOCK_SLACK
+def _refused_while_live(
+    task: TaskTrace, delivered: Delivered, refused: Sequence[SettleStale]
+) -> SettleStale | None:
+    """Return the first refusal during a lease that nothing but an extend had been tried on before."""
+    if not refused:
+        return None
+    tries = sum(event.verb != "extend" for event in task.settling.get(delivered.receipt, ()))
+    end = lease_end(task, delivered) - CLOCK_SLACK
+    early = [stale for stale in refused if stale.at < end and tries <= (stale.verb != "extend")]
+    return early[0] if early else None
 
 
 def in_order(trace: Trace) -> Iterator[Problem]:

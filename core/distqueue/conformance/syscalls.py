@@ -101,7 +101,7 @@ def cannot_trace() -> str | None:
     if shutil.which("strace") is None:
         return "strace is not installed"
     probe = [*tracing(os.devnull), "true"]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"strace may not trace here: {done.stderr.strip()[:200]}"
 
 
@@ -111,4 +111,17 @@ def tracing(file: str, *expressions: str) -> Sequence[str]:
     The program keeps the process id that it would have had. ``expressions`` are more of strace's ``-e``.
     """
     more = [word for expression in expressions for word in ("-e", expression)]
-    return ["strace", "-D", "-f", "--seccomp-bpf", "-y", "-s", "64", "-o", file, "-e", f"trace={CALLS}", *more]
+    return [
+        "strace",
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-s",
+        "64",
+        "-o",
+        file,
+        "-e",
+        f"trace={CALLS}",
+        *more,
+    ]

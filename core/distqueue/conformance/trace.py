@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ class TaskTrace:
     deliveries: list[Delivered] = field(default_factory=list)
     settling: dict[str, list[SettleInvoked]] = field(default_factory=lambda: defaultdict(list))
     settled: list[SettleOk] = field(default_factory=list)
+    answered: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """When settling commands were answered with ok, by receipt."""
     stale: list[SettleStale] = field(default_factory=list)
     settle_unknown: list[SettleUnknown] = field(default_factory=list)
 
@@ -63,6 +66,8 @@ class Trace:
     kills: dict[str, float] = field(default_factory=dict)
     drained: Drained | None = None
     first_kill: float = float("inf")
+    faults: int = 0
+    """How often harm was done, of whatever kind."""
 
     def task(self, task_id: str) -> TaskTrace:
         """The trace of one task, begun if there is none yet."""
@@ -83,6 +88,8 @@ def gather(history: Iterable[AnyEvent]) -> Trace:
         _add(trace, event)
     for task in trace.tasks.values():
         task.deliveries.sort(key=lambda delivered: delivered.deliveries)
+        for answers in task.answered.values():
+            answers.sort()
     return trace
 
 
@@ -102,17 +109,18 @@ def _add(trace: Trace, event: AnyEvent) -> None:
             trace.task(event.task_id).settling[event.receipt].append(event)
         case SettleOk():
             trace.task(event.task_id).settled.append(event)
+            trace.task(event.task_id).answered[event.receipt].append(event.at)
         case SettleStale():
             trace.task(event.task_id).stale.append(event)
         case SettleUnknown():
             trace.task(event.task_id).settle_unknown.append(event)
-        case Fault(kind="kill"):
-            trace.kills[event.victim] = event.at
-            trace.first_kill = min(trace.first_kill, event.at)
+        case Fault():
+            trace.faults += event.kind != "continue"
+            if event.kind == "kill":
+                trace.kills[event.victim] = event.at
+                trace.first_kill = min(trace.first_kill, event.at)
         case Drained():
             trace.drained = event
-        case Fault():
-            pass
 
 
 # --- Explaining a repeated delivery ----------------------------------------------------------------
@@ -135,9 +143,10 @@ def explain(trace: Trace, task: TaskTrace, first: Delivered, second: Delivered) 
 def lease_end(task: TaskTrace, delivered: Delivered, until: float = float("inf")) -> float:
     """Return the earliest moment at which the lease can have ended by itself."""
     end = delivered.asked + delivered.lease
-    answered = {event.at for event in task.settled if event.receipt == delivered.receipt}
+    answered = task.answered.get(delivered.receipt, [])
     for event in task.settling.get(delivered.receipt, ()):
         if event.verb == "extend" and event.at <= until:
-            carried_out = any(event.at <= at <= until for at in answered)
+            first = bisect_left(answered, event.at)
+            carried_out = first < len(answered) and answered[first] <= until
             end = event.at + event.lease if carried_out else min(end, event.at + event.lease)
     return end

@@ -10,6 +10,7 @@ from distqueue.conformance.suite.clocks import Clocks
 from distqueue.conformance.suite.closing import Closing, Threads
 from distqueue.conformance.suite.declaring import Declaring
 from distqueue.conformance.suite.dedup import Dedup
+from distqueue.conformance.suite.dying import Dying
 from distqueue.conformance.suite.expiry import Expiry
 from distqueue.conformance.suite.fencing import Fences
 from distqueue.conformance.suite.following import AckThen
@@ -38,6 +39,7 @@ from distqueue.conformance.suite.walking import Walking
 
 class BackendConformance(
     # pytest runs the last base first: what is quick and basic stands at the end.
+    Dying,
     Sharing,
     Syncing,
     Modelled,

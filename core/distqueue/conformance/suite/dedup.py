@@ -234,3 +234,23 @@ class Dedup(Subject):
         assert found["a"].receipt == receipt
         assert found["a"].checksum == found["b"].checksum
         assert self.stats().remembered == 3
+
+    @clause(
+        "DEDUP-14",
+        "what lost its acknowledgement is put again, after a reopen too: what is known is no new task",
+        needs="durability dedup",
+        look="ids that are remembered in memory, or that a batch looks up before it has read what is stored",
+    )
+    def test_a_batch_of_which_half_is_known(self) -> None:
+        puts = [self.make(number, task_id=f"t{number}") for number in range(10)]
+        self.broker.apply(puts[::2])
+        done = self.claim(2)
+        self.ack(done[0])
+        for expected in (([True, False] * 5), [True] * 10):
+            self.reopen()
+            outcomes = [expect(outcome, Stored) for outcome in self.broker.apply(puts)]
+            assert [outcome.duplicate for outcome in outcomes] == expected
+        self.ack(done[1])
+        gone = {lease.task_id for lease in done}
+        taken = self.take_all().split()
+        assert sorted(taken) == sorted(put.task_id for put in puts if put.task_id not in gone)

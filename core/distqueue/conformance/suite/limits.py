@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from distqueue.commands import Claim, Command, Extend, Find, Put, Retry
+from distqueue.commands import Ack, Claim, Command, Extend, Find, Put, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import PutOptions, Subject, expect
 from distqueue.errors import InvalidTask, Refused, TooLarge, Unsupported
@@ -21,8 +21,10 @@ from distqueue.limits import (
     MAX_SECONDS,
 )
 from distqueue.payload import MAX_DEPTH
-from distqueue.results import Stored
+from distqueue.results import Claimed, Settled, Stored
 
+MAX_NAME: Final = 64
+"""The longest name of a queue and token of a claim, in characters."""
 NAN: Final = float("nan")
 INFINITE: Final = float("inf")
 
@@ -152,6 +154,7 @@ class Limits(Subject):
         assert self.stats().ready == most
         with pytest.raises(TooLarge):
             self.broker.apply([Find(queue=self.queue, task_id="t0")] * (most + 1))
+        assert len(self.broker.apply([Find(queue=self.queue, task_id="t0")] * (most - 1))) == most - 1
 
     @clause(
         "LIMIT-10",
@@ -214,6 +217,7 @@ class Limits(Subject):
     )
     def test_an_expiry_out_of_range(self, seconds: float) -> None:
         self.does_not_fit(self.make(expires_in=seconds), InvalidTask)
+        self.fits(self.make(expires_in=MAX_SECONDS))
 
     @pytest.mark.parametrize("seconds", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
     @clause(
@@ -224,6 +228,7 @@ class Limits(Subject):
     )
     def test_a_time_of_keeping_out_of_range(self, seconds: float) -> None:
         self.does_not_fit(self.make(keep_done=seconds), InvalidTask)
+        self.fits(self.make(keep_done=MAX_SECONDS))
 
     @pytest.mark.parametrize("lease", [0.0, -1.0, NAN, INFINITE, MAX_SECONDS * 1.01])
     @clause(
@@ -238,10 +243,11 @@ class Limits(Subject):
         self.refuse(Extend(queue=self.queue, receipt=held.receipt, lease=lease), InvalidTask)
         for count in (0, -1, MAX_BATCH + 1):
             self.refuse(Claim(queue=self.queue, token="t", count=count), InvalidTask)  # noqa: S106
-        self.take("b")
+        assert [each.task_id for each in self.claim(MAX_BATCH, lease=MAX_SECONDS)] == ["b"]
+        self.ok(Extend(queue=self.queue, receipt=held.receipt, lease=MAX_SECONDS), Settled)
         self.ack(held)
 
-    @pytest.mark.parametrize("delay", [-0.001, NAN, INFINITE])
+    @pytest.mark.parametrize("delay", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
     @clause(
         "LIMIT-17",
         "the delay of a retry is 0 s to a hundred years; a refused one changes nothing",
@@ -260,7 +266,7 @@ class Limits(Subject):
         look="the column of errors cutting by bytes, or text stored without the base class's cut_error",
     )
     def test_the_longest_error(self) -> None:
-        for size in (MAX_ERROR, MAX_ERROR + 1, MAX_ERROR * 3):
+        for size in (MAX_ERROR - 1, MAX_ERROR, MAX_ERROR + 1, MAX_ERROR * 3):
             task_id = self.put()
             text = "begin" + "ä" * (size - 8) + "end"
             self.reject(self.take(task_id), text)
@@ -283,6 +289,68 @@ class Limits(Subject):
         outcomes = self.broker.apply([self.make(task_id="a"), *(self.make(**options) for options in bad)])
         assert [isinstance(outcome, Refused) for outcome in outcomes] == [False, True, True, True]
         assert self.take_all() == "a"
+
+    @clause(
+        "LIMIT-20",
+        "a queue name may have 1 to 64 characters, whatever is done with it",
+        look="a name that with what the store adds is longer than a key or the name of a file may be",
+    )
+    def test_the_longest_queue_name(self) -> None:
+        for size in (1, MAX_NAME - 1, MAX_NAME):
+            name = "q" * size
+            self.put(size, task_id="it", queue=name)
+            assert self.stats(name).ready == 1
+            (lease,) = self.claim(2, queue=name)
+            self.broker.apply([Ack(queue=name, receipt=lease.receipt)])
+            assert self.find("it", name) is None
+        self.refuse(self.make(queue="q" * (MAX_NAME + 1)), InvalidTask)
+
+    @clause(
+        "LIMIT-21",
+        "the token of a claim may have 1 to 64 characters, and a receipt made of the longest one settles",
+        look="a receipt that is cut off where it is stored: it holds the token, the task's id and a number",
+    )
+    def test_the_longest_token(self) -> None:
+        for size in (1, MAX_NAME - 1, MAX_NAME):
+            self.put(task_id=f"{size}".rjust(MAX_ID, "i"))
+            claim = Claim(queue=self.queue, token="t" * size, lease=60.0)
+            (lease,) = self.ok(claim, Claimed).leases
+            self.ok(Extend(queue=self.queue, receipt=lease.receipt, lease=60.0), Settled)
+            self.ack(lease)
+        for token in ("", "t" * (MAX_NAME + 1), "a b", "ä"):
+            self.refuse(Claim(queue=self.queue, token=token), InvalidTask)
+
+    @clause(
+        "LIMIT-22",
+        "follow-up tasks count among the commands of a call; a call with too many is refused whole",
+        look="a limit that is checked on the commands alone",
+    )
+    def test_the_most_follow_up_tasks(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        then = tuple(self.make(task_id=f"t{number}") for number in range(self.capabilities.max_batch))
+        with pytest.raises(TooLarge):
+            self.broker.apply([Ack(queue=self.queue, receipt=lease.receipt, then=then)])
+        assert self.find("t0") is None
+        self.ok(Ack(queue=self.queue, receipt=lease.receipt, then=then[:1]), Settled)
+        self.take("t0")
+
+    @clause(
+        "LIMIT-23",
+        "64 MiB of payload in one call are stored",
+        look="a frame, a statement or a transaction that the engine allows less in",
+        slow=True,
+    )
+    def test_as_many_bytes_as_a_call_may_hold(self) -> None:
+        data = _text(self.capabilities.max_payload)
+        count = MAX_BATCH_BYTES // len(data)
+        if count > self.capabilities.max_batch:
+            self.not_run("fewer commands than that fit into one call")
+        puts = [Put(queue=self.queue, task_id=f"t{number}", data=data) for number in range(count)]
+        for outcome in self.broker.apply(puts):
+            expect(outcome, Stored)
+        assert self.stats().ready == count
+        assert bytes(self.record(f"t{count - 1}").data) == data
 
 
 def _text(size: int) -> bytes:

@@ -122,3 +122,21 @@ class Payloads(Subject):
         assert {lease.task_id: repr(value(lease.data)) for lease in leases} == {
             f"t{number}": repr(data) for number, data in enumerate(PAYLOADS)
         }
+
+    @clause(
+        "PAYLOAD-5",
+        "each payload that is none, in one call with good ones, is refused alone",
+        look="a batch that is written as one text or one statement, which one bad payload spoils",
+    )
+    def test_poison_in_a_batch_hurts_nobody(self) -> None:
+        too_long = b'"' + b"x" * self.capabilities.max_payload + b'"'
+        poison = [*NO_JSON, b"[" * 100_000, too_long, b'{"a":' * 5000 + b"1" + b"}" * 5000]
+        puts = [
+            Put(queue=self.queue, task_id=f"bad{number}", data=data) for number, data in enumerate(poison)
+        ]
+        good = [self.make(number, task_id=f"good{number:03}") for number in range(len(poison) + 1)]
+        mixed = [put for pair in zip(good, puts) for put in pair] + good[-1:]
+        outcomes = self.broker.apply(mixed)
+        assert [isinstance(outcome, Stored) for outcome in outcomes] == [put in good for put in mixed]
+        assert sorted(self.take_all().split()) == [put.task_id for put in good]
+        assert [self.find(put.task_id) for put in puts] == [None] * len(puts)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 
+from distqueue.broker import Broker
 from distqueue.commands import Ack, Cancel, Claim, Extend, Pause, Release, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
-from distqueue.errors import AlreadySettled, LeaseLost, StoreMissing, TaskGone, UniqueTaken
-from distqueue.results import Claimed, Lease, Removed, Settled, Stored
+from distqueue.errors import AlreadySettled, Closed, LeaseLost, StoreMissing, TaskGone, UniqueTaken
+from distqueue.results import Claimed, Lease, Removed, Seen, Settled, Stored
 from distqueue.retry import Backoff
 from distqueue.task import TaskState
 
@@ -257,3 +260,40 @@ class Reopening(Subject):
             self.broker.apply([Cancel(queue=self.queue, task_id=f"t{number - 3}")])
             self.reopen()
         assert sorted(self.take_all().split()) == ["t17", "t18", "t19"]
+
+    @clause(
+        "REOPEN-15",
+        "closed and opened in the middle of everything: who waits is told, and all else is as before",
+        needs="durability browse",
+        look="what close gives back or writes that is not its own: leases that are out, another open",
+    )
+    def test_a_reopen_in_the_middle_of_everything(self) -> None:
+        out = self.fill_for_reopening()
+        if not self.lacks("pause"):
+            self.put(task_id="held", queue="paused")
+            self.do(Pause(queue="paused"))
+
+        def everything() -> object:
+            names = (self.queue, "other", "paused")
+            return [(self.browse(queue=name), self.stats(name)) for name in names]
+
+        before, beside, begun = everything(), self.open(), Event()
+        for _ in range(3):
+            closing = self.broker
+            seen = expect(closing.apply([Claim(queue="empty", token="t")])[0], Claimed).seen  # noqa: S106
+            begun.clear()
+            waiting = self.in_thread(lambda at=seen, one=closing: wait_to_the_end(one, at, begun))  # type: ignore[misc]
+            assert begun.wait(self.patience)
+            self.reopen()
+            with pytest.raises(Closed):
+                waiting.result(self.patience)
+            assert everything() == before
+        expect(beside.apply([Ack(queue=self.queue, receipt=out.receipt)])[0], Settled)
+        assert self.find(out.task_id) is None
+
+
+def wait_to_the_end(broker: Broker, seen: Seen, begun: Event) -> None:
+    """Wait for a task that never comes, until the broker is closed."""
+    begun.set()
+    while True:
+        broker.wait("empty", seen, None)

@@ -40,6 +40,7 @@ from distqueue.conformance.syscalls import Call, cannot_trace, tracing
 from distqueue.errors import OutcomeUnknown, Refused
 from distqueue.results import Claimed, Lease, Outcome
 
+
 class Traced:
     """A process whose system calls are traced, and what it was asked."""
 
