@@ -156,7 +156,10 @@ class Backend(OpenStore):
     def retry(
         self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
     ) -> Settled:
-        """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead."""
+        """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead.
+
+        ``delay`` is always 0 where the capability ``delay`` is not declared.
+        """
 
     @abstractmethod
     def release(self, queue: str, receipt: str) -> Settled:
@@ -309,6 +312,15 @@ class Backend(OpenStore):
             return self.reclaim(command.queue, command.token)
         return self.claim(command.queue, command.count, command.lease, command.token)
 
+    def _retry(self, command: c.Retry) -> Settled:
+        delay = command.delay
+        if not self.capabilities.delay:
+            if delay:
+                raise self._unsupported("a retry with a delay")
+            delay = 0.0  # the backoff of a queue is what it would like, and not a promise
+        error = cut_error(command.error)
+        return self.retry(command.queue, command.receipt, delay, command.backoff, error)
+
     def _unsupported(self, verb: str) -> Unsupported:
         return Unsupported(f"{type(self).__name__} does not support {verb}")
 
@@ -326,7 +338,7 @@ def _checked_record(
 
 _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
-    c.Retry: lambda b, x: b.retry(x.queue, x.receipt, x.delay, x.backoff, cut_error(x.error)),
+    c.Retry: Backend._retry,
     c.Release: lambda b, x: b.release(x.queue, x.receipt),
     c.Reject: lambda b, x: b.reject(x.queue, x.receipt, cut_error(x.error)),
     c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),
