@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -47,9 +47,6 @@ from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.transfer.checking import check_remembered, check_task
 from distqueue.urls import StoreURL
-
-POLL_INTERVAL: Final = 0.05
-"""How long the default ``wait`` sleeps at most, in seconds."""
 
 
 class Fsck(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +94,11 @@ class OpenStore(Broker):
     def shut(self) -> None:
         """Free everything; called once, by ``close``, when no ``apply`` is running."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has been closed: what a ``wait`` looks at that ``shut`` has woken."""
+        return self._closing.is_set()
+
     def close(self) -> None:
         if not self._closing.is_set():
             self._closing.set()
@@ -108,12 +110,30 @@ class OpenStore(Broker):
         self._closing.set()
 
 
+def each[C](verb: Callable[[C], Outcome], commands: Sequence[C]) -> list[Outcome]:
+    """Carry out a verb on each command; the refusal of one is its outcome, and the others are carried out.
+
+    >>> def put(self, tasks: Sequence[Put]) -> list[Outcome]:
+    ...     return each(self.store, tasks)
+    """
+    outcomes: list[Outcome] = []
+    for command in commands:
+        try:
+            outcomes.append(verb(command))
+        except Refused as refusal:
+            outcomes.append(refusal.with_traceback(None))
+    return outcomes
+
+
 class Backend(OpenStore):
     """A storage driver: one method for each command.
 
     A verb returns its result or raises a :class:`~distqueue.errors.Refused`; anything else that it
     raises ends the whole call. Names, options, sizes and payloads have been checked before.
     """
+
+    poll_interval: ClassVar[float] = 0.05
+    """How long the default ``wait`` sleeps at most, in seconds."""
 
     # --- What an author writes: required --------------------------------------------------------
 
@@ -136,7 +156,10 @@ class Backend(OpenStore):
     def retry(
         self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
     ) -> Settled:
-        """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead."""
+        """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead.
+
+        ``delay`` is always 0 where the capability ``delay`` is not declared.
+        """
 
     @abstractmethod
     def release(self, queue: str, receipt: str) -> Settled:
@@ -158,7 +181,11 @@ class Backend(OpenStore):
 
     @contextmanager
     def commit(self, commands: Sequence[Command]) -> Iterator[None]:
-        """Surround the verbs of one call, to make one commit of them; the default does nothing."""
+        """Surround the verbs of one call, to make one commit of them; the default does nothing.
+
+        What is raised by a verb comes out of the ``yield``: leave the store as it was before. Raise
+        ``StoreBusy`` or ``StoreFailed`` if nothing was stored, ``OutcomeUnknown`` if that is not certain.
+        """
         yield
 
     def reclaim(self, queue: str, token: str) -> Claimed:
@@ -211,7 +238,7 @@ class Backend(OpenStore):
         """Sleep for a short time: right for an engine that cannot tell; others do better."""
         if self._closing.is_set():
             raise Closed("the backend is closed")
-        pause = POLL_INTERVAL if timeout is None else min(timeout, POLL_INTERVAL)
+        pause = self.poll_interval if timeout is None else min(timeout, self.poll_interval)
         if seen.wake_at is not None:
             pause = min(pause, max(0.0, seen.wake_at - time.time()))
         if self._closing.wait(pause):
@@ -285,6 +312,15 @@ class Backend(OpenStore):
             return self.reclaim(command.queue, command.token)
         return self.claim(command.queue, command.count, command.lease, command.token)
 
+    def _retry(self, command: c.Retry) -> Settled:
+        delay = command.delay
+        if not self.capabilities.delay:
+            if delay:
+                raise self._unsupported("a retry with a delay")
+            delay = 0.0  # the backoff of a queue is what it would like, and not a promise
+        error = cut_error(command.error)
+        return self.retry(command.queue, command.receipt, delay, command.backoff, error)
+
     def _unsupported(self, verb: str) -> Unsupported:
         return Unsupported(f"{type(self).__name__} does not support {verb}")
 
@@ -302,7 +338,7 @@ def _checked_record(
 
 _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
-    c.Retry: lambda b, x: b.retry(x.queue, x.receipt, x.delay, x.backoff, cut_error(x.error)),
+    c.Retry: Backend._retry,
     c.Release: lambda b, x: b.release(x.queue, x.receipt),
     c.Reject: lambda b, x: b.reject(x.queue, x.receipt, cut_error(x.error)),
     c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),

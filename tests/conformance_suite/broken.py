@@ -107,7 +107,11 @@ class Narrow(Careless):
 
     def mark(self, command: Command) -> Command:
         """What is stored for a command."""
-        return command
+        return (
+            msgspec.structs.replace(command, delay=0.0)
+            if isinstance(command, Retry) and command.delay is None
+            else command
+        )
 
     def refusal(self, command: Command) -> Refused | None:
         """Why a command is refused, if it is."""
@@ -121,7 +125,7 @@ class Narrow(Careless):
             return None  # the backend says so itself
         if isinstance(command, (Pause, Resume, Fence, Clear, Browse, Remembered)):
             return Unsupported("not supported")
-        if isinstance(command, Retry) and command.delay != 0:
+        if isinstance(command, Retry) and command.delay:
             return Unsupported("a retry cannot be delayed")
         return None
 

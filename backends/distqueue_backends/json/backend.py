@@ -22,6 +22,7 @@ from distqueue.errors import (
     StoreFull,
     StoreMissing,
 )
+from distqueue.forking import close_after_fork
 from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
@@ -32,7 +33,6 @@ from distqueue_backends.filesystem import (
     remove_leftovers,
     sync_directory,
 )
-from distqueue_backends.forking import close_after_fork
 from distqueue_backends.json import compaction, fsck
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.format import Damaged, Unfit

@@ -16,12 +16,12 @@ from distqueue.backend import Fsck, OpenStore
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
 from distqueue.errors import Closed
+from distqueue.forking import close_after_fork
 from distqueue.limits import check_batch
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import longest_wait, wait_for_ring
-from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sharded import fsck
 from distqueue_backends.sharded.call import Call

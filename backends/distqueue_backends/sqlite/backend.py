@@ -25,12 +25,12 @@ from distqueue.errors import (
     StoreFull,
     StoreMissing,
 )
+from distqueue.forking import close_after_fork
 from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.bell import Bell
 from distqueue_backends.file_backend import FileBackend, longest_wait
 from distqueue_backends.filesystem import refuse_network
-from distqueue_backends.forking import close_after_fork
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.sqlite import driver, fsck
 from distqueue_backends.sqlite.connection import Connection, is_full, unusable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+from distqueue.backend import each
 from distqueue.commands import Ack, Put
 from distqueue.errors import AlreadySettled, PayloadMismatch, Refused, TaskNotFound
 from distqueue.fences import OPEN, FenceLevel, Fencing, next_fence, not_filled, refusal
@@ -42,7 +43,6 @@ from distqueue_backends.table.steps import (
     all_plain,
     check_free,
     check_together,
-    each,
     load_entry,
     purge_states,
     redrive_dead,

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from distqueue.commands import Put
 from distqueue.errors import GroupPriorityMismatch, PayloadMismatch, Refused, UniqueTaken
-from distqueue.results import Outcome
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
 from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
-
-
-def each[C](verb: Callable[[C], Outcome], commands: Sequence[C]) -> list[Outcome]:
-    """Carry out a verb on each command; the refusal of one is its outcome."""
-    outcomes: list[Outcome] = []
-    for command in commands:
-        try:
-            outcomes.append(verb(command))
-        except Refused as refusal:
-            outcomes.append(refusal.with_traceback(None))
-    return outcomes
 
 
 def all_plain(puts: Sequence[Put]) -> bool:

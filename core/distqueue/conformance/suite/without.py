@@ -39,7 +39,7 @@ def refuses(test: Subject, options: PutOptions) -> None:
 
 
 def without_delay(test: Subject) -> None:
-    """Neither a put nor a retry can be delayed."""
+    """Neither a put nor a retry can be delayed; one that leaves the delay open is at once."""
     refuses(test, {"delay": LONG})
     refuses_again: PutOptions = {"due": 1e10}
     test.refuse(test.make(task_id="needs-it", **refuses_again), Unsupported)
@@ -47,7 +47,9 @@ def without_delay(test: Subject) -> None:
     lease = next(lease for lease in test.claim(10) if lease.task_id == "it")
     test.refuse(Retry(queue=test.queue, receipt=lease.receipt, delay=LONG), Unsupported)
     assert test.state("it") is TaskState.LEASED
-    test.ack(lease)
+    settled = test.ok(Retry(queue=test.queue, receipt=lease.receipt), Settled)
+    assert (settled.state, test.state("it")) == (TaskState.READY, TaskState.READY)
+    assert test.take("it").attempt == 2
 
 
 def without_pause(test: Subject) -> None:

@@ -21,7 +21,20 @@ _OPEN: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
 
 
 def close_after_fork(store: Forkable) -> None:
-    """Let an open store be closed in every process that a fork makes from now on."""
+    """Let an open store be closed in every process that a fork makes from now on.
+
+    For a backend that keeps descriptors or connections open: call it at the end of ``open``, and close
+    them in ``leave_to_parent``, without a word to the other end. The clients open the store again there.
+
+    >>> class AcmeBackend(Backend):
+    ...     def __init__(self, path: str) -> None:
+    ...         super().__init__()
+    ...         self.file = open(path, "r+b")
+    ...         close_after_fork(self)
+    ...
+    ...     def leave_to_parent(self) -> None:
+    ...         self.file.close()
+    """
     _OPEN.add(store)
 
 
