@@ -144,7 +144,7 @@ class Unordered(Narrow):
                 return with_option(command, priority=priority)
             case Ack(then=then):
                 return msgspec.structs.replace(command, then=tuple([self.mark(put) for put in then]))
-        return command
+        return super().mark(command)
 
 
 def with_option(put: Put, **options: object) -> Put:
