@@ -284,8 +284,10 @@ def _refusals(queue: ModelQueue, unique: str | None, group: str | None, priority
 def _contradictions(ack: Ack, acked: ModelTask) -> set[type]:
     """The refusals of follow-up tasks that may be held to contradict each other, or the acked task.
 
-    Whether its group is empty for them already is not said, nor by which name they are refused.
+    Whether its group is empty for them already, or its id free, is not said, nor how they are refused.
     """
+    if any((put.queue, put.task_id) == (ack.queue, acked.task_id) for put in ack.then):
+        return {PayloadMismatch, GroupPriorityMismatch, UniqueTaken}
     known: dict[tuple[str, ...], object] = {}
     if acked.options.group is not None:
         known[ack.queue, "group", acked.options.group] = acked.options.priority
