@@ -52,13 +52,18 @@ class Breaking(Subject):
         """Publish while harm is done, and all of it again: what is there already is not put twice."""
         puts: list[Put] = [self.make(number, task_id=f"t{number}") for number in range(_LIMIT)]
         acknowledged: set[str] = set()
+        refused: set[str] = set()
 
         def publish(number: int) -> None:
-            for outcome in self.attempt([puts[number]]) or []:
+            outcomes = self.attempt([puts[number]])
+            if outcomes == []:
+                refused.add(puts[number].task_id)
+            for outcome in outcomes or []:
                 acknowledged.add(expect(outcome, Stored).task_id)
 
         self.meanwhile(harm, publish)
         assert all(self.find(task_id) is not None for task_id in acknowledged)
+        assert all(self.find(task_id) is None for task_id in refused)
         for outcome in self.broker.apply(puts):
             expect(outcome, Stored)
         assert self.stats().ready == len(puts)
