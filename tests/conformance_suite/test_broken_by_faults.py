@@ -65,7 +65,8 @@ class ByTheClock(Wrapper):
         ]
 
     def now(self) -> float:
-        return clock.time.time()
+        now: float = vars(clock)["time"].time()  # which the harness moves
+        return now
 
     def is_to_come(self, task_id: str) -> bool:
         return self.now() < self.put_at.get(task_id, 0.0)
