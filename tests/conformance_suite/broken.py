@@ -66,11 +66,11 @@ class Wrapper(Broker):
         self.inner.close()
 
 
-def wrapped(wrap: Callable[[Broker], Broker]) -> type[BackendConformance]:
-    """The suite for the memory backend with a wrapper around it."""
+def wrapped(wrap: Callable[[Broker], Broker], place: str = "memory://{name}") -> type[BackendConformance]:
+    """The suite for a backend with a wrapper around it: that in memory, if no other is named."""
 
     class Wrapped(BackendConformance):
-        url = "memory://{name}"
+        url = place
         patience = 2.0
 
         def open(

@@ -1,7 +1,7 @@
 """What of a store's files is not on the disk yet, seen in the system calls of those who write them.
 
     disk = Disk(holds_tasks, there=files_in(directory))
-    broken = disk.follow(trace, is_answer=lambda call: call.fd == 1)
+    broken = disk.follow(trace, is_answer=lambda call: call.name == "write" and call.fd == 1)
 
 A power cut takes what was written and not synced, and the names that were made in a directory and not
 synced with it. Nothing may be answered for while it could.
@@ -49,20 +49,19 @@ class Disk:
         broken: list[str] = []
         self._reader.unfinished.clear()  # of a process that is gone
         for call in self._reader.calls(trace):
-            if is_answer(call):
+            if not is_answer(call):
+                broken += self._take(call) if call.ended else ()
+            elif call.ended in (0, call.began):  # it is out from its beginning on
                 self.answers += 1
-                broken += [f"answer {self.answers} came before {each}" for each in self.at_risk(call.began)]
-            else:
-                broken += self._take(call)
+                broken += [f"answer {self.answers} came before {each}" for each in self.at_risk()]
         return broken
 
-    def at_risk(self, before: int | None = None) -> Iterator[str]:
-        """Yield what a power cut would take, of what was done up to a place in the trace."""
-        for path, place in self.written.items():
-            if before is None or place < before:
-                yield f"the sync of what was written to {path}"
-        for path, place in self.named.items():
-            if self._counts(path) and (before is None or place < before):
+    def at_risk(self) -> Iterator[str]:
+        """Yield what a power cut would take now."""
+        for path in self.written:
+            yield f"the sync of what was written to {path}"
+        for path in self.named:
+            if self._counts(path):
                 yield f"the sync of {os.path.dirname(path)}, in which {os.path.basename(path)} is new"
 
     def _counts(self, path: str) -> bool:

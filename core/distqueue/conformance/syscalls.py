@@ -1,7 +1,7 @@
 """The system calls of a process, as ``strace -f -y`` writes them down.
 
-A call that another thread's interrupts is written in two parts; it is given once it is whole, with the
-place in the trace at which it began.
+A call that another thread's interrupts is written in two parts. It is given twice then: when it begins,
+and when it has done what it does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _FOLDER: Final = re.compile(r"(?:AT_FDCWD|\d+)<(?P<path>[^>]*)>")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call that succeeded. ``began`` and ``ended`` are its places in the trace."""
+    """One system call that succeeded, or (``ended`` is 0) that has begun and is not through yet.
+
+    ``began`` and ``ended`` are its places in the trace, counted from 1.
+    """
 
     name: str
     arguments: str
@@ -75,7 +78,7 @@ class Reader:
     unfinished: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def calls(self, lines: Iterable[str]) -> Iterator[Call]:
-        """Yield the calls that succeeded, in the order in which they ended."""
+        """Yield the calls that succeeded, in the order in which they ended, and what begins in between."""
         for line in lines:
             self.place += 1
             if (found := _LINE.match(line)) is not None:
@@ -84,7 +87,10 @@ class Reader:
     def _take(self, pid: str, text: str) -> Iterator[Call]:
         began = self.place
         if text.endswith(_UNFINISHED):
-            self.unfinished[pid] = (began, text.removesuffix(_UNFINISHED))
+            text = text.removesuffix(_UNFINISHED)
+            self.unfinished[pid] = (began, text)
+            name, _, arguments = text.partition("(")
+            yield Call(name, arguments, 0, "", began, 0)
             return
         if (resumed := _RESUMED.match(text)) is not None:
             began, begin = self.unfinished.pop(pid, (began, ""))

@@ -20,24 +20,25 @@ class Breaking(Subject):
     """What the tests of both have in common: work goes on while something is done to the store."""
 
     def meanwhile(self, harm: Callable[[], None], call: Callable[[int], None]) -> None:
-        """Make many calls in a thread, and do harm at odd moments: once in each call or two."""
+        """Make many calls in a thread, and do harm at odd moments: once in each call or two, if they last."""
         ended: list[int] = []
+        harms: list[float] = []
 
         def work() -> None:
             for number in range(_LIMIT):
+                self.until(lambda enough=number // 4: len(harms) >= enough, "harm to be done")  # type: ignore[misc]
                 call(number)
                 ended.append(number)
 
         working = self.in_thread(work)
-        harms = 0
         while not working.done():
             before = len(ended)
-            time.sleep(_PAUSE * (harms % 4))  # at the beginning of a call, in the middle, at its end
+            pause = _PAUSE * (len(harms) % 4)  # at the beginning of a call, in the middle, at its end
+            time.sleep(pause)
             harm()
-            harms += 1
+            harms.append(pause)
             self.until(lambda seen=before: working.done() or len(ended) > seen, "a call to end")  # type: ignore[misc]
         working.result(self.patience)
-        assert harms > 1
 
     def attempt(self, commands: Sequence[Command]) -> list[Outcome] | None:
         """Carry out commands; ``None`` if nobody knows what became of them."""
@@ -52,13 +53,18 @@ class Breaking(Subject):
         """Publish while harm is done, and all of it again: what is there already is not put twice."""
         puts: list[Put] = [self.make(number, task_id=f"t{number}") for number in range(_LIMIT)]
         acknowledged: set[str] = set()
+        refused: set[str] = set()
 
         def publish(number: int) -> None:
-            for outcome in self.attempt([puts[number]]) or []:
+            outcomes = self.attempt([puts[number]])
+            if outcomes == []:
+                refused.add(puts[number].task_id)
+            for outcome in outcomes or []:
                 acknowledged.add(expect(outcome, Stored).task_id)
 
         self.meanwhile(harm, publish)
         assert all(self.find(task_id) is not None for task_id in acknowledged)
+        assert all(self.find(task_id) is None for task_id in refused)
         for outcome in self.broker.apply(puts):
             expect(outcome, Stored)
         assert self.stats().ready == len(puts)

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from distqueue.broker.event import Apply
-from distqueue.commands import Ack, Claim, Command
+from distqueue.commands import Ack, Claim, Command, Put
 from distqueue.conformance.clauses import clause
+from distqueue.conformance.processes import OtherProcess
 from distqueue.conformance.suite.subject import Subject, expect
 from distqueue.results import Stored
 
-KILLS = 4
-"""How often a process is killed, each time a little later after it was asked."""
+MOMENTS: Final = (0.0, 0.3, 0.6, 1.5)
+"""When a process is killed, in parts of the time that its call takes: never carried out, to answered."""
+SIZE: Final = 200
+"""How many commands a call has: enough that a kill can fall into it."""
 
 
 class Dying(Subject):
     """Killed in the middle."""
 
-    def ask_and_kill(self, *commands: Command, after: float) -> None:
-        """Let another process be killed, some seconds after it was asked and before anybody heard it."""
-        other = self.other_process()
+    def kill_in(self, other: OtherProcess, commands: Sequence[Command], after: float) -> None:
+        """Ask another process for something, and kill it some seconds later; nobody hears its answer."""
+        if after == 0.0:
+            other.child.stop()
         other.ask(Apply.of(commands))
-        time.sleep(after)  # anywhere between reading the commands and answering: each place is as good
+        time.sleep(after)  # anywhere in the call: each place is as good
         other.child.kill()
         other.child.close()
+
+    def puts_of(self, name: str) -> list[Put]:
+        """Make the puts of a call."""
+        return [self.make("x" * 100, task_id=f"{name}.{number}", max_attempts=None) for number in range(SIZE)]
+
+    def seconds_of(self, commands: Sequence[Command]) -> float:
+        """Carry out a call of the size of the others and say how long it takes, in seconds."""
+        began = time.monotonic()
+        self.broker.apply(commands)
+        return time.monotonic() - began
 
     @clause(
         "CRASH-6",
@@ -33,11 +49,12 @@ class Dying(Subject):
         slow=True,
     )
     def test_the_successor_of_a_killed_publisher_puts_again(self) -> None:
-        names: list[str] = []
-        for kill in range(KILLS):
-            puts = [self.make(number, task_id=f"t{kill}.{number}") for number in range(40)]
+        names = [put.task_id for put in self.puts_of("first")]
+        seconds = self.seconds_of(self.puts_of("first"))
+        for moment in MOMENTS:
+            puts = self.puts_of(f"t{moment}")
             names += [put.task_id for put in puts]
-            self.ask_and_kill(*puts, after=kill * 0.001)
+            self.kill_in(self.other_process(), puts, moment * seconds)
             known = [self.find(put.task_id) is not None for put in puts]
             for outcome, was_known in zip(self.broker.apply(puts), known):
                 assert expect(outcome, Stored).duplicate or not was_known
@@ -46,29 +63,34 @@ class Dying(Subject):
 
     @clause(
         "CRASH-7",
-        "a consumer is killed in the middle of an ack: the task is done, or comes back, and never both",
+        "a consumer is killed in the middle of its acks: each task is done, or comes back, and never both",
         needs="shared_between_processes dedup",
         look="an ack that deletes the task in one commit and remembers it in another",
         slow=True,
     )
-    def test_a_consumer_is_killed_in_the_middle_of_an_ack(self) -> None:
-        lease = max(self.moment, 0.5)
-        for kill in range(KILLS):
-            task_id = self.put(task_id=f"t{kill}")
-            held = self.take(task_id, lease=lease)
-            self.ask_and_kill(Ack(queue=self.queue, receipt=held.receipt), after=kill * 0.001)
-            assert self.ok(self.make(task_id=task_id), Stored).duplicate
-            self.until(lambda name=task_id: self.find(name) is None or self.acked_again(name), "its end")  # type: ignore[misc]
-            assert self.ok(self.make(task_id=task_id), Stored).duplicate
+    def test_a_consumer_is_killed_in_the_middle_of_its_acks(self) -> None:
+        seconds = self.seconds_of(self.puts_of("first"))
+        self.broker.apply([Ack(queue=self.queue, receipt=each.receipt) for each in self.claim(SIZE)])
+        for moment in MOMENTS:
+            other, puts = self.other_process(), self.puts_of(f"t{moment}")
+            self.broker.apply(puts)
+            held = self.claim(SIZE, lease=max(self.moment, 0.5))
+            assert len(held) == SIZE
+            acks = [Ack(queue=self.queue, receipt=lease.receipt) for lease in held]
+            self.kill_in(other, acks, moment * seconds)
+            left = {put.task_id for put in puts}
+            self.until(lambda some=left: not self.still_there(some), "what was not acked to come back")  # type: ignore[misc]
+            assert all(expect(outcome, Stored).duplicate for outcome in self.broker.apply(puts))
             assert self.claim() == []
 
-    def acked_again(self, task_id: str) -> bool:
-        """Ack the task if it has come back."""
-        for lease in self.claim():
-            assert (lease.task_id, lease.deliveries) == (task_id, 2)
+    def still_there(self, left: set[str]) -> set[str]:
+        """Ack what has come back, and take away from ``left`` what is done."""
+        for lease in self.claim(SIZE):
+            assert lease.task_id in left, "it was done, and came back"
+            assert lease.deliveries == 2
             self.ack(lease)
-            return True
-        return False
+        left -= {task_id for task_id in left if self.find(task_id) is None}
+        return left
 
     @clause(
         "CRASH-8",
@@ -78,14 +100,23 @@ class Dying(Subject):
         slow=True,
     )
     def test_a_consumer_is_killed_in_the_middle_of_a_claim(self) -> None:
-        lease = max(self.moment, 0.2)
-        for kill in range(KILLS):
-            names = {self.put(task_id=f"t{kill}.{number}", max_attempts=None) for number in range(3)}
-            claim = Claim(queue=self.queue, token=f"t{kill}", count=3, lease=lease)
-            self.ask_and_kill(claim, after=kill * 0.001)
-            taken = [self.claim_soon() for _ in names]
-            assert {each.task_id for each in taken} == names
-            assert {each.deliveries for each in taken} <= {1, 2}
-            for each in taken:
-                self.ack(each)
-            assert self.stats().leased == self.stats().ready == 0
+        seconds = self.seconds_of(self.puts_of("first"))
+        self.broker.apply([Ack(queue=self.queue, receipt=each.receipt) for each in self.claim(SIZE)])
+        for number, moment in enumerate(MOMENTS):
+            other, puts = self.other_process(), self.puts_of(f"t{moment}")
+            self.broker.apply(puts)
+            lease = max(self.moment, 0.3)
+            claim = Claim(queue=self.queue, token=f"t{number}", count=SIZE, lease=lease)
+            self.kill_in(other, [claim], moment * seconds)
+            left = {put.task_id for put in puts}
+            self.until(lambda some=left: not self.take_from(some), "the tasks to come back")  # type: ignore[misc]
+            assert self.claim() == []
+
+    def take_from(self, left: set[str]) -> set[str]:
+        """Claim and ack tasks once each, and take them away from ``left``."""
+        leases = self.claim(SIZE)
+        for lease in leases:
+            assert lease.deliveries in (1, 2)
+            left.remove(lease.task_id)
+        self.broker.apply([Ack(queue=self.queue, receipt=lease.receipt) for lease in leases])
+        return left
