@@ -8,7 +8,7 @@ are about this mistake, not all that stumble over it. A mistake that no clause f
 
 from __future__ import annotations
 
-from tests.mutants import claiming, publishing
+from tests.mutants import claiming, publishing, reading, removing, settling, times, together, waiting
 from tests.mutants.mutant import MUTANTS
 
-__all__ = ["MUTANTS", "claiming", "publishing"]
+__all__ = ["MUTANTS", "claiming", "publishing", "reading", "removing", "settling", "times", "together", "waiting"]

@@ -61,7 +61,7 @@ def one_queue() -> None:
 @mutant("a claim takes from every queue whose name begins with that of its own", caught_by="NAME-3 NAME-1")
 def queues_by_prefix() -> None:
     def claim(real: Any, backend: MemoryBackend, queue: str, *args: Any) -> Claimed:
-        names = [name for name in sorted(backend.tables) if name.startswith(queue)]
+        names = [name for name in sorted(backend.tables, reverse=True) if name.startswith(queue)]
         first = next((name for name in names if backend.tables[name].counts[READY]), queue)
         claimed: Claimed = real(backend, first, *args)
         return claimed

@@ -23,7 +23,7 @@ TIMEOUT: Final = 30
 def run(mutant: Mutant, directory: Path, clauses: Iterable[str] = ()) -> dict[str, ClauseResult]:
     """Hold clauses, all of them if none is named, against a mutant; return what became of each."""
     report = directory / "report.json"
-    command = [sys.executable, "-m", "pytest", str(TARGET), "-q", "--tb=line", f"--basetemp={directory}/stores"]
+    command = [sys.executable, "-m", "pytest", str(TARGET), "-q", "--assert=plain", f"--basetemp={directory}/stores"]
     command += ["-p", "no:cacheprovider", "-p", "tests.mutants.chosen", "-o", f"timeout={TIMEOUT}"]
     command += ["-p", "distqueue.conformance.plugin", f"--distqueue-report={report}"]
     environment = {
