@@ -1,9 +1,10 @@
-"""The ways to damage the code of this process."""
+"""The ways to damage the code of this process, all of which can be undone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import msgspec
 
@@ -17,9 +18,29 @@ changed = msgspec.structs.replace
 """Return a copy of a command or a result with other values."""
 
 
+_ABSENT: Final = object()
+_replaced: Final[list[tuple[object, str, object]]] = []
+"""What was replaced where, and by what it has to be replaced again."""
+
+
 def replace(owner: object, name: str, new: object) -> None:
     """Put something else in the place of a method, or of a name in a module."""
+    _replaced.append((owner, name, vars(owner).get(name, _ABSENT)))
     setattr(owner, name, new)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo afterwards what was damaged meanwhile."""
+    try:
+        yield
+    finally:
+        while _replaced:
+            owner, name, old = _replaced.pop()
+            if old is _ABSENT:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, old)
 
 
 def around(owner: object, name: str, do: Callable[..., Any]) -> None:

@@ -1,39 +1,86 @@
-"""Running the suite against a mutant, in a process of its own."""
+"""Holding clauses against a store in this process, one after the other."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from distqueue.conformance.report import ClauseResult, read_reports
-from tests.mutants.chosen import CLAUSES
-from tests.mutants.damaged import MUTANT
+import pytest
+
+from distqueue.conformance import BackendConformance
+from distqueue.conformance.clauses import clause_of
+from distqueue.conformance.harness import Harness, harness_for
+from distqueue.conformance.report import State
+from tests.mutants.damaged import PREPARE, damaged
 from tests.mutants.mutant import Mutant
 
-ROOT: Final = Path(__file__).parents[2]
-TARGET: Final = Path(__file__).with_name("target.py")
-TIMEOUT: Final = 30
-"""How long one test may take, in seconds: a mutant may hang."""
+type Test = Callable[..., None]
+type Check = Callable[[BackendConformance], None]
+
+PATIENCE: Final = 1.0
+"""How long a clause waits for what a mutant may never do, in seconds."""
 
 
-def run(mutant: Mutant, directory: Path, clauses: Iterable[str] = ()) -> dict[str, ClauseResult]:
-    """Hold clauses, all of them if none is named, against a mutant; return what became of each."""
-    report = directory / "report.json"
-    command = [sys.executable, "-m", "pytest", str(TARGET), "-q", "--assert=plain", f"--basetemp={directory}/stores"]
-    command += ["-p", "no:cacheprovider", "-p", "tests.mutants.chosen", "-o", f"timeout={TIMEOUT}"]
-    command += ["-p", "distqueue.conformance.plugin", f"--distqueue-report={report}"]
-    environment = {
-        **os.environ,
-        MUTANT: mutant.name,
-        CLAUSES: " ".join(clauses),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-    }
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode not in (0, 1) or not report.exists():
-        raise RuntimeError(f"the suite could not be run against {mutant.name}: {ended.stdout}{ended.stderr}")
-    (subject,) = read_reports([report])[0].subjects
-    return subject.clauses
+def find_tests() -> dict[str, Test]:
+    """Return the test of each clause, by the id of that."""
+    members = [getattr(BackendConformance, name) for name in dir(BackendConformance)]
+    return {clause.id: member for member in members if (clause := clause_of(member)) is not None}
+
+
+TESTS: Final = find_tests()
+
+
+def hold_against(mutant: Mutant, clause: str, directory: Path) -> State:
+    """Hold a clause against a mutant: it fails at the first set of parameters that finds the mutant out."""
+    suite = suite_for(mutant.url, prepare=PREPARE, patience=PATIENCE)
+    with damaged(mutant):
+        states = [_state(suite(), check, directory) for check in checks(clause)]
+    return next((state for state in (State.FAIL, State.NOT_RUN) if state in states), State.PASS)
+
+
+def suite_for(store: str, *, prepare: str = "", patience: float = 20.0) -> type[BackendConformance]:
+    """Return the suite for a store; its other processes are prepared as is said."""
+    kind: type[Harness] = harness_for(store)
+
+    class Prepared(kind):  # type: ignore[misc, valid-type]
+        pass
+
+    Prepared.prepare = prepare
+
+    class Suite(BackendConformance):
+        url = store
+        harness = Prepared
+        tries_again = False
+
+    Suite.patience = patience
+    return Suite
+
+
+def checks(clause: str) -> Iterator[Check]:
+    """Return the test of a clause, once with each set of its parameters."""
+    test = TESTS[clause]
+    marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+    names = [mark.args[0] for mark in marks]
+    for values in itertools.product(*[mark.args[1] for mark in marks]):
+        yield _with(test, dict(zip(names, values)))
+
+
+def _with(test: Test, parameters: dict[str, object]) -> Check:
+    return lambda subject: test(subject, **parameters)
+
+
+def _state(subject: BackendConformance, check: Check, directory: Path) -> State:
+    """Return what becomes of a test; a store that cannot even be opened fails, how it is closed is no matter."""
+    state = State.FAIL
+    with suppress(Exception), subject.opened_in(directory):
+        try:
+            check(subject)
+            state = State.PASS
+        except pytest.skip.Exception:
+            state = State.NOT_RUN
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever it is
+            state = State.FAIL
+    return state

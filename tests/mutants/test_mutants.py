@@ -6,27 +6,40 @@ from pathlib import Path
 
 import pytest
 
-from distqueue.conformance import BackendConformance
 from distqueue.conformance.clauses import CLAUSES
 from distqueue.conformance.report import State
 
 from . import MUTANTS
-from .running import run
+from .running import checks, hold_against, suite_for
 
 UNCOVERED: frozenset[str] = frozenset()
 """Clauses that find out no mutant yet: this has to become empty."""
 
 
+@pytest.mark.filterwarnings("ignore")  # what a mutant leaves open, and what its threads die of
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_found_out(name: str, tmp_path: Path) -> None:
     mutant = MUTANTS[name]
-    results = run(mutant, tmp_path, mutant.caught_by)
-    states = {clause: results[clause].state for clause in mutant.caught_by if clause in results}
-    assert states == dict.fromkeys(mutant.caught_by, State.FAIL), mutant.wrong
+    states = {clause: hold_against(mutant, clause, tmp_path) for clause in mutant.caught_by}
+    missed = [clause for clause, state in states.items() if state is State.PASS]
+    assert missed == [], mutant.wrong
+    if left_out := [clause for clause, state in states.items() if state is State.NOT_RUN]:
+        pytest.skip(f"NOT RUN here: {left_out}")
+
+
+USED = sorted({(mutant.url, clause) for mutant in MUTANTS.values() for clause in mutant.caught_by})
+"""Each store that is damaged, with each clause that has to find that out."""
+
+
+@pytest.mark.parametrize(("store", "clause"), USED)
+def test_the_real_store_is_not(store: str, clause: str, tmp_path: Path) -> None:
+    for check in checks(clause):
+        subject = suite_for(store)()
+        with subject.opened_in(tmp_path):
+            check(subject)
 
 
 def test_each_clause_finds_out_a_mutant() -> None:
-    assert BackendConformance  # which registers the clauses
     finding = {clause for mutant in MUTANTS.values() for clause in mutant.caught_by}
     assert finding <= CLAUSES.keys()
     assert CLAUSES.keys() - finding == UNCOVERED
