@@ -8,7 +8,38 @@ are about this mistake, not all that stumble over it. A mistake that no clause f
 
 from __future__ import annotations
 
-from tests.mutants import claiming, publishing, reading, removing, settling, times, together, waiting
+from tests.mutants import (
+    claiming,
+    clients,
+    clocks,
+    durability,
+    moving,
+    publishing,
+    reading,
+    removing,
+    settling,
+    sharing,
+    times,
+    together,
+    waiting,
+    walks,
+)
 from tests.mutants.mutant import MUTANTS
 
-__all__ = ["MUTANTS", "claiming", "publishing", "reading", "removing", "settling", "times", "together", "waiting"]
+__all__ = [
+    "MUTANTS",
+    "claiming",
+    "clients",
+    "clocks",
+    "durability",
+    "moving",
+    "publishing",
+    "reading",
+    "removing",
+    "settling",
+    "sharing",
+    "times",
+    "together",
+    "waiting",
+    "walks",
+]

@@ -26,22 +26,34 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     damage: Callable[[], None]
     caught_by: tuple[str, ...]
+    is_served: bool = False
+    """Whether the store is reached through the loop of a broker process, which may be damaged too."""
 
 
 MUTANTS: Final[dict[str, Mutant]] = {}
 """Every mutant, by its name."""
 
 
-def add(name: str, damage: Callable[[], None], wrong: str, *, caught_by: str, url: str = MEMORY) -> None:
+def add(
+    name: str,
+    damage: Callable[[], None],
+    wrong: str,
+    *,
+    caught_by: str,
+    url: str = MEMORY,
+    is_served: bool = False,
+) -> None:
     """Register a mutant; the ids of the clauses are separated by spaces."""
     if name in MUTANTS:
         raise ValueError(f"there are two mutants called {name}")
     clauses = tuple(caught_by.split())
-    MUTANTS[name] = Mutant(name=name, wrong=wrong, url=url, damage=damage, caught_by=clauses)
+    MUTANTS[name] = Mutant(
+        name=name, wrong=wrong, url=url, damage=damage, caught_by=clauses, is_served=is_served
+    )
 
 
 def mutant(
-    wrong: str, *, caught_by: str, url: str = MEMORY
+    wrong: str, *, caught_by: str, url: str = MEMORY, is_served: bool = False
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Register the mutant that the decorated function makes; it has the function's name.
 
@@ -50,7 +62,8 @@ def mutant(
     """
 
     def register(damage: Callable[[], None]) -> Callable[[], None]:
-        add(damage.__name__.replace("_", "-"), damage, wrong, caught_by=caught_by, url=url)
+        name = damage.__name__.replace("_", "-")
+        add(name, damage, wrong, caught_by=caught_by, url=url, is_served=is_served)
         return damage
 
     return register

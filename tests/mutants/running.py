@@ -14,6 +14,7 @@ from distqueue.conformance import BackendConformance
 from distqueue.conformance.clauses import clause_of
 from distqueue.conformance.harness import Harness, harness_for
 from distqueue.conformance.report import State
+from distqueue.conformance.served import ThroughAPipe
 from tests.mutants.damaged import PREPARE, damaged
 from tests.mutants.mutant import Mutant
 
@@ -35,14 +36,16 @@ TESTS: Final = find_tests()
 
 def hold_against(mutant: Mutant, clause: str, directory: Path) -> State:
     """Hold a clause against a mutant: it fails at the first set of parameters that finds the mutant out."""
-    suite = suite_for(mutant.url, prepare=PREPARE, patience=PATIENCE)
+    suite = suite_for(mutant.url, is_served=mutant.is_served, prepare=PREPARE, patience=PATIENCE)
     with damaged(mutant):
         states = [_state(suite(), check, directory) for check in checks(clause)]
     return next((state for state in (State.FAIL, State.NOT_RUN) if state in states), State.PASS)
 
 
-def suite_for(store: str, *, prepare: str = "", patience: float = 20.0) -> type[BackendConformance]:
-    """Return the suite for a store; its other processes are prepared as is said."""
+def suite_for(
+    store: str, *, is_served: bool = False, prepare: str = "", patience: float = 20.0
+) -> type[BackendConformance]:
+    """Return the suite for a store, served or not; its other processes are prepared as is said."""
     kind: type[Harness] = harness_for(store)
 
     class Prepared(kind):  # type: ignore[misc, valid-type]
@@ -50,7 +53,9 @@ def suite_for(store: str, *, prepare: str = "", patience: float = 20.0) -> type[
 
     Prepared.prepare = prepare
 
-    class Suite(BackendConformance):
+    ways_in = (ThroughAPipe,) if is_served else ()
+
+    class Suite(*ways_in, BackendConformance):  # type: ignore[misc]
         url = store
         harness = Prepared
         tries_again = False

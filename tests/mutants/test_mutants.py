@@ -27,14 +27,16 @@ def test_a_mutant_is_found_out(name: str, tmp_path: Path) -> None:
         pytest.skip(f"NOT RUN here: {left_out}")
 
 
-USED = sorted({(mutant.url, clause) for mutant in MUTANTS.values() for clause in mutant.caught_by})
+USED = sorted(
+    {(each.url, each.is_served, clause) for each in MUTANTS.values() for clause in each.caught_by}
+)
 """Each store that is damaged, with each clause that has to find that out."""
 
 
-@pytest.mark.parametrize(("store", "clause"), USED)
-def test_the_real_store_is_not(store: str, clause: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("store", "is_served", "clause"), USED)
+def test_the_real_store_is_not(store: str, is_served: bool, clause: str, tmp_path: Path) -> None:
     for check in checks(clause):
-        subject = suite_for(store)()
+        subject = suite_for(store, is_served=is_served)()
         with subject.opened_in(tmp_path):
             check(subject)
 
