@@ -71,7 +71,7 @@ def _when_opened(do: Callable[[QueueTable], None]) -> None:
     around(JsonBackend, "_load", load)
 
 
-@mutant("the headers of tasks are not read back", url=JSON, caught_by="REOPEN-1")
+@mutant("the headers of tasks are not read back", url=JSON, caught_by="REOPEN-1 REOPEN-15")
 def headers_are_not_read() -> None:
     def forget(table: QueueTable) -> None:
         for entry in table.tasks.values():
@@ -106,7 +106,7 @@ def old_leases_never_end() -> None:
     _when_opened(forget)
 
 
-@mutant("the ids of tasks that are gone are kept in memory only", url=JSON, caught_by="REOPEN-5 REOPEN-6")
+@mutant("the ids of tasks that are gone are kept in memory only", url=JSON, caught_by="REOPEN-5 REOPEN-6 DEDUP-14")
 def ids_in_memory_only() -> None:
     def forget(table: QueueTable) -> None:
         table.remembered = Remembered(300.0, 100_000)
@@ -114,7 +114,7 @@ def ids_in_memory_only() -> None:
     _when_opened(forget)
 
 
-@mutant("the verb that settled a delivery is not read back", url=JSON, caught_by="REOPEN-6")
+@mutant("the verb that settled a delivery is not read back", url=JSON, caught_by="REOPEN-6 MODEL-3")
 def verbs_are_not_read() -> None:
     def forget(table: QueueTable) -> None:
         for entry in table.tasks.values():
@@ -123,7 +123,7 @@ def verbs_are_not_read() -> None:
     _when_opened(forget)
 
 
-@mutant("an opened queue is not paused", url=JSON, caught_by="REOPEN-7")
+@mutant("an opened queue is not paused", url=JSON, caught_by="REOPEN-7 REOPEN-15")
 def opening_resumes() -> None:
     def resume(table: QueueTable) -> None:
         table.paused = False
@@ -144,7 +144,7 @@ def old_tasks_are_never_due() -> None:
     _when_opened(forget)
 
 
-@mutant("attempts are counted from the opening on", url=JSON, caught_by="REOPEN-11")
+@mutant("attempts are counted from the opening on", url=JSON, caught_by="REOPEN-11 MODEL-3")
 def attempts_since_the_opening() -> None:
     def forget(table: QueueTable) -> None:
         for entry in table.tasks.values():
@@ -205,6 +205,15 @@ def _sync_after(*kinds: type[Command]) -> None:
         return outcomes
 
     replace(JsonBackend, "apply", apply)
+
+
+@mutant("whoever opens a store takes what is in it for synced", url=JSON, caught_by="SYNC-5")
+def synced_by_others() -> None:
+    def load(real: Any, store: JsonBackend, *, create: bool) -> None:
+        real(store, create=create)
+        store._synced = store._file.end
+
+    around(JsonBackend, "_load", load)
 
 
 @mutant("only puts are synced", url=JSON, caught_by="SYNC-2 SYNC-3")

@@ -10,9 +10,10 @@ from distqueue.errors import LeaseLost
 from distqueue.ids import new_task_id, parse_receipt
 from distqueue.results import Claimed, Outcome, Stored
 from distqueue_backends.bell import Bell
-from distqueue_backends.json import compaction
+from distqueue_backends.json import compaction, ops
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.commit import CommitBuilder
+from distqueue_backends.json.replay import Replay
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.table import backend
 from distqueue_backends.table.entry import LEASED, READY, Entry
@@ -91,7 +92,7 @@ def each_makes_its_own() -> None:
 # --- Processes that stop or die ------------------------------------------------------------------------
 
 
-@mutant("a lease ends in the process that took it, and in no other", url=JSON, caught_by="CRASH-1")
+@mutant("a lease ends in the process that took it, and in no other", url=JSON, caught_by="CRASH-1 CRASH-8")
 def leases_end_at_home() -> None:
     mine: set[str] = set()
 
@@ -106,6 +107,29 @@ def leases_end_at_home() -> None:
 
     around(JsonBackend, "claim", claim)
     around(QueueTable, "lapse", lapse)
+
+
+@mutant("an id is known in the process that has put it", url=JSON, caught_by="SHARE-3 CRASH-6")
+def ids_of_this_process() -> None:
+    mine: set[str] = set()
+
+    def is_known(real: Any, store: JsonBackend, table: QueueTable, put: Put) -> bool:
+        is_mine = put.task_id in mine
+        mine.add(put.task_id)
+        return is_mine and bool(real(store, table, put))
+
+    around(JsonBackend, "_is_known", is_known)
+    replace(JsonBackend, "together_from", 1_000_000)
+
+
+@mutant("that a task was acked is known in the process that did it", url=JSON, caught_by="CRASH-7")
+def acks_of_this_process() -> None:
+    def step(real: Any, replay: Replay, table: QueueTable, op: ops.OfTasks, at: float) -> None:
+        real(replay, table, op, at)
+        for task_id in op.ids if isinstance(op, ops.Ack) else ():
+            table.remembered._forget(table.remembered._by_id[task_id])
+
+    around(Replay, "_step", step)
 
 
 @mutant("the lock is given up when the next call begins", url=JSON + "?lock_timeout=0.5", caught_by="CRASH-4")

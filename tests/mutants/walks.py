@@ -11,7 +11,7 @@ from .damage import around, replace
 from .mutant import mutant
 
 
-@mutant("a cancelled task is dead, and stays", caught_by="LIFE-1")
+@mutant("a cancelled task is dead, and stays", caught_by="LIFE-1 MODEL-1")
 def the_cancelled_are_dead() -> None:
     def remove(real: Any, table: QueueTable, entry: Entry, verb: str, at: float) -> None:
         if verb == "cancel" and entry.state == READY:
@@ -39,3 +39,13 @@ def one_attempt_more() -> None:
         return most is not None and entry.failures > most
 
     replace(QueueTable, "_is_used_up", is_used_up)
+
+
+@mutant("a task whose lease ran out still shows the end of that", caught_by="MODEL-2")
+def the_lapsed_show_their_lease() -> None:
+    def lapse(real: Any, table: QueueTable, entry: Entry, error: str) -> None:
+        end = entry.until
+        real(table, entry, error)
+        entry.until = end
+
+    around(QueueTable, "lapse", lapse)
