@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from logging import getLogger
 from typing import Final
 
@@ -41,7 +41,8 @@ class Supervisor:
     """Keeps a broker process for a store alive, from :meth:`start` to :meth:`stop`.
 
     ``python -m distqueue.broker`` is started, rather than a function in a ``multiprocessing.Process``:
-    that needs no main guard, and works in a script that is read from a pipe and at the prompt.
+    that needs no main guard, and works in a script that is read from a pipe and at the prompt. ``prepared``
+    is a module that runs another one, with its arguments: for what the process needs before it begins.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Supervisor:
         options: Mapping[str, object],
         path: str | None = None,
         stuck_after: float = STUCK_AFTER,
+        prepared: Sequence[str] = (),
     ) -> None:
         self._order = Serve(url.unredacted(), dict(options), path)
         self._stuck_after = stuck_after
+        self._prepared = prepared
         self._pid = os.getpid()
         self._changing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,7 +133,7 @@ class Supervisor:
         try:
             with theirs:
                 process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "distqueue.broker", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", *self._prepared, "distqueue.broker", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -17,7 +17,7 @@ import msgspec
 
 from distqueue.conformance import consumer, publisher
 from distqueue.conformance.history import Fault, Recorder, now
-from distqueue.conformance.processes import Child
+from distqueue.conformance.processes import PREPARED, Child
 from distqueue.supervisor import Supervisor
 from distqueue.urls import parse_url
 
@@ -82,8 +82,9 @@ class Crew:
     supervisor: Supervisor | None = None
 
     def kill_one(self) -> None:
-        """Kill a random process that is at work, at a random moment."""
-        if self.supervisor is not None and self.chance.randrange(len(self.members) + 1) == 0:
+        """Kill a random process that is at work, at a random moment: a broker process first, if there is one."""
+        others = len(self.members) if self.killed["broker"] else 0
+        if self.supervisor is not None and self.chance.randrange(others + 1) == 0:
             self._kill_broker(self.supervisor)
             return
         member = self.chance.choice(self.members)
@@ -178,7 +179,8 @@ def crew_at_work(plan: Plan) -> Iterator[Crew]:
         stack.callback(faults.close)
         crew = Crew(plan, faults, random.Random(plan.seed))  # noqa: S311 - victims and moments
         if plan.broker:
-            crew.supervisor = Supervisor(parse_url(plan.url), {})
+            prepared = (PREPARED, plan.prepare) if plan.prepare else ()
+            crew.supervisor = Supervisor(parse_url(plan.url), {}, prepared=prepared)
             crew.supervisor.start()
             stack.callback(crew.supervisor.stop)
         stack.callback(crew.close)

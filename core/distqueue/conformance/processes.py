@@ -22,6 +22,8 @@ from distqueue.results import Outcome, Seen
 
 AGENT = "distqueue.conformance.agent"
 """The module that carries out commands for a test."""
+PREPARED = "distqueue.conformance.prepared"
+"""The module that prepares a process before it runs another one."""
 PATIENCE = 30.0
 """How long a child may take to answer or to end, in seconds, before the test fails."""
 
@@ -36,7 +38,7 @@ class Child:
     def __init__(self, module: str, *arguments: str, prepare: str = "", under: Sequence[str] = ()) -> None:
         command = [module, *arguments]
         if prepare:
-            command = ["distqueue.conformance.prepared", prepare, *command]
+            command = [PREPARED, prepare, *command]
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [*under, sys.executable, "-m", *command],
@@ -174,15 +176,15 @@ class OtherProcess(Broker):
         assert isinstance(reply, Applied), reply
         return reply.rebuilt()
 
-    def woken(self) -> Seen:
-        """Return the answer to a ``Wait``."""
-        reply = self.hear()
+    def woken(self, patience: float = PATIENCE) -> Seen:
+        """Return the answer to a ``Wait``, which has to come within some seconds."""
+        reply = self.hear(patience)
         assert isinstance(reply, Woken), reply
         return reply.seen
 
-    def hear(self) -> Body:
+    def hear(self, patience: float = PATIENCE) -> Body:
         """Return the child's next reply; an error is raised as itself."""
-        line = self.child.hear()
+        line = self.child.hear(patience)
         if not line:
             raise OutcomeUnknown(f"the child ended without an answer: {self.child.complaints()}")
         reply = from_line(line)

@@ -78,11 +78,13 @@ class Breaking(Subject):
         self.put_all(" ".join(names))
         lease = max(self.moment * 4, 0.3)
         acked: list[str] = []
+        tried: set[str] = set()
 
         def consume(_: int) -> None:
             claim = Claim(queue=self.queue, token=new_token(), lease=lease)
             for outcome in self.attempt([claim]) or []:
                 for each in expect(outcome, Claimed).leases:
+                    tried.add(each.task_id)
                     settled = self.attempt([Ack(queue=self.queue, receipt=each.receipt)])
                     if settled:
                         acked.append(each.task_id)
@@ -91,6 +93,7 @@ class Breaking(Subject):
         assert len(set(acked)) == len(acked)
         left = {name for name in names if self.find(name) is not None}
         assert left.isdisjoint(acked)
+        assert tried.union(left).issuperset(names), "what nobody tried to ack is gone"
         while left:
             again = self.claim_soon()
             assert again.task_id in left

@@ -97,6 +97,8 @@ class Payloads(Subject):
     def test_json_made_elsewhere_comes_back_equal(self, data: bytes) -> None:
         self.ok(Put(queue=self.queue, task_id="it", data=data), Stored)
         self.put("next", task_id="next")
+        if not self.lacks("durability"):
+            self.reopen()  # a line break in a payload may break what is read again
         assert value(self.take("it").data) == value(data)
         assert value(self.take("next").data) == "next"
 

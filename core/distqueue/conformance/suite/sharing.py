@@ -112,7 +112,7 @@ class Sharing(Subject):
             seen = expect(other.apply([claim])[0], Claimed).seen
             other.ask(Wait(self.queue, seen, None))
             self.put(task_id=f"task{number}")
-            other.woken()
+            other.woken(self.patience)
             assert self.claim_soon(other).task_id == f"task{number}"
 
     @clause(
@@ -233,12 +233,14 @@ class Sharing(Subject):
     )
     def test_a_call_is_all_or_nothing(self) -> None:
         size = 300
-        for number in range(8):
-            other = self.other_process()
+        for number in range(9):
+            other, before = self.other_process(), self.stats().ready
             batch: list[Command] = [self.make("x" * 200, task_id=f"b{number}.{each}") for each in range(size)]
             other.ask(Apply.of(batch))
-            if number % 2:  # the kill falls somewhere between reading the batch and its answer
-                self.until(lambda at=number: self.stats().ready or at, "anything")  # type: ignore[misc]
+            if number % 3 == 1:  # the kill falls somewhere between reading the batch and its answer
+                self.stats()
+            elif number % 3 == 2:  # or right behind the first task that is seen of it
+                self.until(lambda seen=before: self.stats().ready > seen, "tasks")  # type: ignore[misc]
             other.child.kill()
             # In one call, as what the dead process had sent may be carried out between two.
             some = [f"b{number}.{each}" for each in (0, 1, size // 2, size - 1)]
@@ -313,4 +315,5 @@ class Sharing(Subject):
         report = run(plan)
         assert report.verdict is Result.VALID, report
         assert sum(report.kills.values()) == kills
+        assert report.kills.get("broker", 0) > 0 or not broker
         assert tasks is None or report.counts["acked"] == tasks * publishers

@@ -1,0 +1,113 @@
+"""Mutants of what stands around a store: its clients, what it declares, transactions of the application's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from distqueue import configured
+from distqueue.async_queue import _AsyncSession
+from distqueue.broker import Broker
+from distqueue.capabilities import Ordering
+from distqueue.commands import Command
+from distqueue.errors import Refused
+from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
+from distqueue.opening import open_broker
+from distqueue.results import Outcome
+from distqueue_backends.sqlite.backend import SqliteBackend
+from distqueue_backends.sqlite.transaction import ApplicationTransaction
+
+from .damage import around, declare, nothing, replace
+from .mutant import SQLITE, mutant
+
+
+@mutant("what a cancelled get has claimed stays leased", caught_by="CLIENT-5")
+def a_cancelled_get_keeps() -> None:
+    nothing(_AsyncSession, "_give_back")
+
+
+# --- What is declared ----------------------------------------------------------------------------------
+
+
+@mutant("the order is declared as a text", caught_by="DECLARE-1")
+def a_text_is_declared() -> None:
+    declare(ordering="queue")
+
+
+@mutant("larger payloads are declared than there may be", caught_by="DECLARE-1 DECLARE-2")
+def too_much_is_declared() -> None:
+    declare(max_payload=MAX_PAYLOAD * 2, max_batch=MAX_BATCH)
+
+
+@mutant("an open store declares what its plugin does not", caught_by="DECLARE-2")
+def the_plugin_does_not_know() -> None:
+    declare(shared_between_processes=True)
+
+
+@mutant("groups are declared, and no order", caught_by="DECLARE-3")
+def groups_without_order() -> None:
+    declare(ordering=Ordering.NONE)
+
+
+@mutant("a window for ids is declared, in which none is kept", caught_by="DECLARE-3")
+def a_window_for_nothing() -> None:
+    declare(dedup_max=0)
+
+
+# --- Transactions of the application's -----------------------------------------------------------------
+
+
+def _apply_within(do: Any) -> None:
+    around(ApplicationTransaction, "apply", do)
+
+
+@mutant("a put commits the transaction that it is part of", url=SQLITE, caught_by="TRANSACT-1 TRANSACT-2")
+def a_put_commits() -> None:
+    def apply(real: Any, within: ApplicationTransaction, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = real(within, commands)
+        within._connection.commit()
+        return outcomes
+
+    _apply_within(apply)
+
+
+@mutant("many tasks of a transaction are committed one by one", url=SQLITE, caught_by="TRANSACT-2")
+def many_tasks_are_committed_in_between() -> None:
+    def apply(real: Any, within: ApplicationTransaction, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = real(within, commands[:1])
+        if rest := commands[1:]:
+            within._connection.commit()
+            outcomes += apply(real, within, rest)
+        return outcomes
+
+    _apply_within(apply)
+
+
+@mutant("a put goes past the transaction that it is to be part of", url=SQLITE, caught_by="TRANSACT-1 TRANSACT-4")
+def a_put_goes_past_the_transaction() -> None:
+    def open_within(url: Any, connection: object, **options: object) -> Broker:
+        return open_broker(url, **options)  # type: ignore[arg-type]
+
+    replace(configured, "open_within", open_within)
+
+
+@mutant("a refusal rolls the whole transaction back", url=SQLITE, caught_by="TRANSACT-3")
+def a_refusal_rolls_back() -> None:
+    def apply(real: Any, within: ApplicationTransaction, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = real(within, commands)
+        if any(isinstance(outcome, Refused) for outcome in outcomes):
+            within._connection.rollback()
+        return outcomes
+
+    _apply_within(apply)
+
+
+@mutant("what is no connection is taken for none", url=SQLITE, caught_by="TRANSACT-4")
+def any_connection_will_do() -> None:
+    def within(real: Any, url: Any, options: Any, connection: object) -> Broker:
+        if not hasattr(connection, "execute"):
+            return SqliteBackend.open(url, options, create=False)
+        transaction: Broker = real(url, options, connection)
+        return transaction
+
+    around(SqliteBackend, "within", within)

@@ -1,0 +1,185 @@
+"""Mutants that share a store badly with other processes, or with those that are killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from distqueue.commands import Command, Put, Settle
+from distqueue.errors import LeaseLost
+from distqueue.ids import new_task_id, parse_receipt
+from distqueue.results import Claimed, Outcome, Stored
+from distqueue_backends.bell import Bell
+from distqueue_backends.json import compaction, ops
+from distqueue_backends.json.backend import JsonBackend
+from distqueue_backends.json.commit import CommitBuilder
+from distqueue_backends.json.replay import Replay
+from distqueue_backends.lock import StoreLock
+from distqueue_backends.table import backend
+from distqueue_backends.table.entry import LEASED, READY, Entry
+from distqueue_backends.table.line import Line
+from distqueue_backends.table.queue_table import QueueTable
+
+from .damage import around, nothing, replace
+from .durability import answer_early
+from .mutant import JSON, mutant
+
+
+def _not_written(*ops: str) -> None:
+    """Leave out some steps when a commit is written."""
+
+    def note(real: Any, builder: CommitBuilder, op: str, *args: Any, **fields: Any) -> None:
+        if op not in ops:
+            real(builder, op, *args, **fields)
+
+    around(CommitBuilder, "note", note)
+
+
+# --- What others did -----------------------------------------------------------------------------------
+
+
+@mutant("a store is read when it is opened, and not again", url=JSON, caught_by="SHARE-1 SHARE-4")
+def read_once() -> None:
+    nothing(JsonBackend, "_catch_up")
+
+
+@mutant("a receipt counts where it was handed out", url=JSON, caught_by="SHARE-2")
+def receipts_of_this_process() -> None:
+    mine: set[str] = set()
+
+    def carry_out(real: Any, store: JsonBackend, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = real(store, commands)
+        for position, (command, outcome) in enumerate(zip(commands, outcomes)):
+            if isinstance(outcome, Claimed):
+                mine.update(lease.receipt for lease in outcome.leases)
+            elif isinstance(command, Settle) and command.receipt not in mine:
+                outcomes[position] = LeaseLost("it was handed out by another process")
+        return outcomes
+
+    around(JsonBackend, "carry_out", carry_out)
+
+
+@mutant("a pause is kept in memory only", url=JSON, caught_by="SHARE-4 REOPEN-7")
+def pauses_are_not_written() -> None:
+    _not_written("pause", "resume")
+
+
+@mutant("the bell is not rung", url=JSON, caught_by="SHARE-5 SHARE-6")
+def no_bell() -> None:
+    nothing(Bell, "ring")
+
+
+@mutant("waiters of other processes are not woken", url=JSON, caught_by="SHARE-5 SHARE-6")
+def a_bell_for_this_process() -> None:
+    def ring(bell: Bell) -> None:
+        with bell._changed:
+            bell._rings += 1
+            bell._changed.notify_all()
+
+    replace(Bell, "ring", ring)
+
+
+@mutant("each process makes the store that it opens", url=JSON, caught_by="SHARE-7")
+def each_makes_its_own() -> None:
+    def load(real: Any, store: JsonBackend, *, create: bool) -> None:
+        if create:
+            compaction.write_first(store.path, new_task_id())
+        real(store, create=create)
+
+    around(JsonBackend, "_load", load)
+
+
+# --- Processes that stop or die ------------------------------------------------------------------------
+
+
+@mutant("a lease ends in the process that took it, and in no other", url=JSON, caught_by="CRASH-1 CRASH-8")
+def leases_end_at_home() -> None:
+    mine: set[str] = set()
+
+    def claim(real: Any, store: JsonBackend, queue: str, count: int, lease: float, token: str) -> Claimed:
+        mine.add(token)
+        claimed: Claimed = real(store, queue, count, lease, token)
+        return claimed
+
+    def lapse(real: Any, table: QueueTable, entry: Entry, error: str) -> None:
+        if entry.token in mine:
+            real(table, entry, error)
+
+    around(JsonBackend, "claim", claim)
+    around(QueueTable, "lapse", lapse)
+
+
+@mutant("an id is known in the process that has put it", url=JSON, caught_by="SHARE-3 CRASH-6")
+def ids_of_this_process() -> None:
+    mine: set[str] = set()
+
+    def is_known(real: Any, store: JsonBackend, table: QueueTable, put: Put) -> bool:
+        is_mine = put.task_id in mine
+        mine.add(put.task_id)
+        return is_mine and bool(real(store, table, put))
+
+    around(JsonBackend, "_is_known", is_known)
+    replace(JsonBackend, "together_from", 1_000_000)
+
+
+@mutant("that a task was acked is known in the process that did it", url=JSON, caught_by="CRASH-7")
+def acks_of_this_process() -> None:
+    def step(real: Any, replay: Replay, table: QueueTable, op: ops.OfTasks, at: float) -> None:
+        real(replay, table, op, at)
+        for task_id in op.ids if isinstance(op, ops.Ack) else ():
+            table.remembered._forget(table.remembered._by_id[task_id])
+
+    around(Replay, "_step", step)
+
+
+@mutant("the lock is given up when the next call begins", url=JSON + "?lock_timeout=0.5", caught_by="CRASH-4")
+def the_lock_is_kept() -> None:
+    nothing(StoreLock, "release")
+
+
+@mutant("the commands of a call are written one by one", url=JSON, caught_by="CRASH-5")
+def command_by_command() -> None:
+    def apply(real: Any, store: JsonBackend, commands: Sequence[Command]) -> list[Outcome]:
+        return [real(store, [command])[0] for command in commands]
+
+    around(JsonBackend, "apply", apply)
+
+
+# --- Under load ----------------------------------------------------------------------------------------
+
+
+@mutant("the lock is not taken", url=JSON, caught_by="LOAD-1 LOAD-2")
+def no_lock() -> None:
+    nothing(StoreLock, "acquire")
+
+
+@mutant("the newest task is handed out first", url=JSON, caught_by="LOAD-1")
+def the_newest_first() -> None:
+    def first(line: Line) -> Entry | None:
+        return next((entry for entry in reversed(line._row) if entry.state == READY), None)
+
+    def pop(line: Line) -> Entry | None:
+        if (entry := line.first()) is not None:
+            line._row.remove(entry)
+        return entry
+
+    replace(Line, "add", lambda line, entry: line._row.append(entry))
+    replace(Line, "first", first)
+    replace(Line, "pop", pop)
+
+
+@mutant("a broker process writes puts a moment after it has answered", url=JSON, caught_by="LOAD-3")
+def a_broker_process_is_late() -> None:
+    answer_early(Put, lambda put: Stored(task_id=put.task_id), seconds=0.1)
+
+
+@mutant("an ack counts whoever has the task by now", url=JSON, caught_by="LOAD-4")
+def late_acks_count() -> None:
+    def current(real: Any, table: QueueTable, receipt: str, verb: str, now: float) -> Entry:
+        entry = table.tasks.get(parse_receipt(receipt)[0])
+        if entry is not None and entry.state == LEASED:
+            return entry
+        found: Entry = real(table, receipt, verb, now)
+        return found
+
+    around(backend, "current", current)

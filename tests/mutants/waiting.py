@@ -1,0 +1,160 @@
+"""Mutants that wake consumers wrongly, and that close wrongly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from distqueue.backend import Backend
+from distqueue.broker.door import Door
+from distqueue.commands import Command, Put
+from distqueue.errors import Closed
+from distqueue.groupcommit import GroupCommit
+from distqueue.results import Outcome, Seen
+from distqueue_backends.memory import _NAMED, MemoryBackend
+
+from .damage import around, nothing, replace
+from .mutant import mutant
+
+
+@mutant(
+    "nothing wakes a consumer that waits",
+    caught_by="WAIT-1 WAIT-2 WAIT-3 WAIT-6 WAIT-8 WAIT-10 WAIT-11 WAIT-12 WAIT-13 WAIT-14 CLIENT-4 FENCE-13",
+)
+def never_wakes() -> None:
+    def wait(backend: MemoryBackend, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        if backend._closing.wait(timeout):
+            raise Closed("closed")
+        return seen
+
+    replace(MemoryBackend, "wait", wait)
+
+
+@mutant("what is put between a look and the wait wakes nobody", caught_by="WAIT-1 WAIT-3 WAIT-8")
+def lost_between_look_and_wait() -> None:
+    def wait(real: Any, backend: MemoryBackend, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        version = backend.tables[queue].version if queue in backend.tables else 0
+        woken: Seen = real(backend, queue, Seen(version, seen.wake_at), timeout)
+        return woken
+
+    around(MemoryBackend, "wait", wait)
+
+
+@mutant("only puts wake a consumer", caught_by="WAIT-10 WAIT-11 WAIT-12 FENCE-13")
+def only_puts_wake() -> None:
+    def carry_out(real: Any, backend: MemoryBackend, commands: Sequence[Command]) -> list[Outcome]:
+        versions = {name: table.version for name, table in backend.tables.items()}
+        outcomes: list[Outcome] = real(backend, commands)
+        if not any(isinstance(command, Put) for command in commands):
+            for name, version in versions.items():
+                backend.tables[name].version = version
+        return outcomes
+
+    around(Backend, "carry_out", carry_out)
+
+
+@mutant("an open of a store wakes only its own consumers", caught_by="WAIT-13 WAIT-3")
+def each_open_wakes_its_own() -> None:
+    def init(real: Any, backend: MemoryBackend, *args: Any, **kwargs: Any) -> None:
+        real(backend, *args, **kwargs)
+        shared = backend._shared
+        backend._shared = type(shared)()
+        backend._shared.tables, backend._shared.users = shared.tables, shared.users
+
+    around(MemoryBackend, "__init__", init)
+
+
+@mutant("a wait ends only when there is something", caught_by="WAIT-7")
+def waits_without_end() -> None:
+    around(MemoryBackend, "wait", lambda real, backend, queue, seen, timeout: real(backend, queue, seen, None))
+
+
+@mutant("closing leaves the consumers that wait alone", caught_by="WAIT-9")
+def close_wakes_nobody() -> None:
+    def wait(backend: MemoryBackend, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        deadline = time.monotonic() + (3.0 if timeout is None else min(timeout, 3.0))
+        while time.monotonic() < deadline:
+            if queue in backend.tables and backend.tables[queue].version != seen.version:
+                break
+            time.sleep(0.01)
+        return seen
+
+    replace(MemoryBackend, "wait", wait)
+
+
+# --- Closing ---------------------------------------------------------------------------------------------
+
+
+@mutant("closing twice is an error", caught_by="CLOSE-1")
+def a_second_close_fails() -> None:
+    def close(real: Any, broker: GroupCommit) -> None:
+        if broker._closed and not threading.current_thread().daemon and not vars(broker).get("_was_told"):
+            vars(broker)["_was_told"] = True
+            raise Closed("closed before")
+        real(broker)
+
+    around(GroupCommit, "close", close)
+
+
+@mutant("a closed store goes on to answer", caught_by="CLOSE-2 CLOSE-4")
+def a_closed_store_answers() -> None:
+    nothing(GroupCommit, "close")
+
+
+@mutant("the last close is that of the first who closes", caught_by="CLOSE-3")
+def a_close_closes_all() -> None:
+    opened: list[MemoryBackend] = []
+
+    def init(real: Any, backend: MemoryBackend, *args: Any, **kwargs: Any) -> None:
+        real(backend, *args, **kwargs)
+        opened.append(backend)
+
+    def shut(real: Any, backend: MemoryBackend) -> None:
+        for each in opened:
+            if each._name == backend._name:
+                each._closing.set()
+        real(backend)
+
+    around(MemoryBackend, "__init__", init)
+    around(MemoryBackend, "shut", shut)
+
+
+@mutant("what is in flight while a broker is closed is an error of another kind", caught_by="CLOSE-4")
+def a_close_breaks_what_is_in_flight() -> None:
+    def apply(real: Any, broker: Door, commands: Sequence[Command]) -> Any:
+        try:
+            return real(broker, commands)
+        except Closed:
+            raise RuntimeError("no store") from None
+
+    def group(real: Any, broker: GroupCommit, commands: Sequence[Command]) -> Any:
+        try:
+            return real(broker, commands)
+        except Closed:
+            raise RuntimeError("no store") from None
+
+    around(Door, "apply", apply)
+    around(GroupCommit, "apply", group)
+
+
+@mutant("threads that call at the same time get each other's answers", caught_by="THREAD-1")
+def answers_are_mixed_up() -> None:
+    def carry_out(real: Any, broker: GroupCommit) -> None:
+        calls = [call for call in broker._waiting if not call.started]
+        real(broker)
+        answers = [call.answer for call in calls]
+        for call, other in zip(calls, reversed(answers)):
+            call.answer = other
+
+    around(GroupCommit, "_carry_out", carry_out)
+
+
+@mutant("each open of a store has tasks of its own", caught_by="WAIT-13 LIFE-3 CLIENT-3 CLOSE-3")
+def each_open_is_a_store() -> None:
+    def init(real: Any, backend: MemoryBackend, *args: Any, **kwargs: Any) -> None:
+        real(backend, *args, **kwargs)
+        _NAMED.pop(backend._name or "", None)
+
+    around(MemoryBackend, "__init__", init)
