@@ -85,7 +85,9 @@ def set_option(**options: object) -> None:
 def answer[C: Command](kinds: type[C], change: Callable[[C, Any], Outcome]) -> None:
     """Let commands of a kind be answered with something else, which is made of the command and its outcome."""
 
-    def carry_out(real: Callable[..., list[Outcome]], backend: Backend, commands: Sequence[Command]) -> object:
+    def carry_out(
+        real: Callable[..., list[Outcome]], backend: Backend, commands: Sequence[Command]
+    ) -> object:
         return [
             change(command, outcome) if isinstance(command, kinds) else outcome
             for command, outcome in zip(commands, real(backend, commands))
@@ -97,7 +99,9 @@ def answer[C: Command](kinds: type[C], change: Callable[[C, Any], Outcome]) -> N
 def pretend[C: Command](kinds: type[C], change: Callable[[C], Outcome]) -> None:
     """Let commands of a kind not be carried out, but answered."""
 
-    def carry_out(real: Callable[..., list[Outcome]], backend: Backend, commands: Sequence[Command]) -> object:
+    def carry_out(
+        real: Callable[..., list[Outcome]], backend: Backend, commands: Sequence[Command]
+    ) -> object:
         rest = iter(real(backend, [command for command in commands if not isinstance(command, kinds)]))
         return [change(command) if isinstance(command, kinds) else next(rest) for command in commands]
 

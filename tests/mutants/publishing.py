@@ -212,9 +212,7 @@ def expired_ids_are_forgotten() -> None:
 
 @mutant("ids are looked for only if all of a batch are known", caught_by="DEDUP-13")
 def new_ids_hide_known_ones() -> None:
-    around(
-        QueueTable, "knows_any", lambda real, table, ids: all(real(table, [task_id]) for task_id in ids)
-    )
+    around(QueueTable, "knows_any", lambda real, table, ids: all(real(table, [task_id]) for task_id in ids))
 
 
 @mutant("how a task ended is not remembered", caught_by="DEDUP-12 AGAIN-9 THEN-5")
@@ -326,7 +324,9 @@ def numbers_are_floats() -> None:
     rewrite(Put, lambda put: with_floats(put) if b"9007199254740993" in put.data else put)
 
 
-@mutant("a payload is stored with its line breaks, which end a line of the log", caught_by="PAYLOAD-2", url=JSON)
+@mutant(
+    "a payload is stored with its line breaks, which end a line of the log", caught_by="PAYLOAD-2", url=JSON
+)
 def line_breaks_are_kept() -> None:
     def check(real: Any, raw: bytes) -> Payload:
         real(raw)

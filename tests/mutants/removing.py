@@ -54,7 +54,9 @@ def the_last_fills_the_gap() -> None:
     around(QueueTable, "remove", remove)
 
 
-@mutant("a purge is answered, and removes nothing", caught_by="PURGE-1 PURGE-2 PURGE-3 PURGE-4 DEDUP-3 UNIQUE-3")
+@mutant(
+    "a purge is answered, and removes nothing", caught_by="PURGE-1 PURGE-2 PURGE-3 PURGE-4 DEDUP-3 UNIQUE-3"
+)
 def pretended_purges() -> None:
     pretend(Purge, lambda purge: Purged(count=1))
 
@@ -88,7 +90,9 @@ def a_purge_pauses() -> None:
     around(MemoryBackend, "purge", purge)
 
 
-@mutant("a redrive is answered, and changes nothing", caught_by="REDRIVE-1 REDRIVE-2 REDRIVE-4 REDRIVE-6 WAIT-10")
+@mutant(
+    "a redrive is answered, and changes nothing", caught_by="REDRIVE-1 REDRIVE-2 REDRIVE-4 REDRIVE-6 WAIT-10"
+)
 def pretended_redrives() -> None:
     pretend(Redrive, lambda redrive: Redriven(count=1))
 

@@ -118,7 +118,7 @@ def a_retry_keeps_the_place() -> None:
     around(QueueTable, "retry", retry)
 
 
-@mutant("the delay of a retry is ignored", caught_by="SETTLE-3 DELAY-8 GROUP-5 UNIQUE-2")
+@mutant("the delay of a retry is ignored", caught_by="SETTLE-3 GROUP-5 UNIQUE-2")
 def retries_at_once() -> None:
     rewrite(Retry, lambda retry: changed(retry, delay=0.0) if retry.delay else retry)
 
@@ -209,5 +209,3 @@ def extend_takes_again() -> None:
         return outcome
 
     answer(Extend, extended)
-
-

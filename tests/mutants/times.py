@@ -39,7 +39,9 @@ def the_past_is_refused() -> None:
     around(MemoryBackend, "_schedule", schedule)
 
 
-@mutant("a scheduled task becomes due at the next look at the queue but one, never by itself", caught_by="WAIT-4")
+@mutant(
+    "a scheduled task becomes due at the next look at the queue but one, never by itself", caught_by="WAIT-4"
+)
 def nobody_wakes_for_what_is_due() -> None:
     def wake_at(table: QueueTable) -> float | None:
         return table.leases.next_at()
@@ -103,8 +105,7 @@ def the_last_due_time() -> None:
         if not isinstance(outcome, Counted):
             return outcome
         queues = [
-            changed(each, next_due_at=each.next_due_at and each.next_due_at + 7200)
-            for each in outcome.queues
+            changed(each, next_due_at=each.next_due_at and each.next_due_at + 7200) for each in outcome.queues
         ]
         return changed(outcome, queues=queues)
 
@@ -177,7 +178,7 @@ def kept_for_ever() -> None:
     around(QueueTable, "_begin", begin)
 
 
-@mutant("every done task is kept", caught_by="KEEP-3 STATS-5")
+@mutant("every done task is kept", caught_by="KEEP-3")
 def everything_is_kept() -> None:
     set_option(keep_done=60.0)
 
@@ -201,5 +202,3 @@ def the_kept_hold_their_key() -> None:
             real(table, entry)
 
     around(QueueTable, "_let_go", let_go)
-
-

@@ -35,7 +35,7 @@ def _heads(is_passed_over: Any) -> None:
     replace(QueueTable, "_is_head", is_head)
 
 
-@mutant("the head of a group is passed over while it is scheduled", caught_by="GROUP-4 GROUP-6 GROUP-7")
+@mutant("the head of a group is passed over while it is scheduled", caught_by="GROUP-4 GROUP-7")
 def a_scheduled_head_is_passed_over() -> None:
     _heads(lambda entry: entry.state == SCHEDULED and not entry.deliveries)
 
@@ -53,7 +53,7 @@ def a_retrying_head_is_passed_over() -> None:
     around(QueueTable, "retry", retry)
 
 
-@mutant("the head of a group is passed over while it is out", caught_by="GROUP-1 GROUP-14 REOPEN-8")
+@mutant("the head of a group is passed over while it is out", caught_by="GROUP-1")
 def a_leased_head_is_passed_over() -> None:
     replace(QueueTable, "_is_head", lambda table, entry: True)
 
@@ -265,9 +265,7 @@ def _anonymous(real: Any) -> Any:
 # --- Pauses -------------------------------------------------------------------------------------------
 
 
-@mutant(
-    "a pause is answered, and changes nothing", caught_by="PAUSE-1 PAUSE-4 FENCE-8 FENCE-15"
-)
+@mutant("a pause is answered, and changes nothing", caught_by="PAUSE-1 PAUSE-4 FENCE-8 FENCE-15")
 def pretended_pauses() -> None:
     pretend(Pause, lambda pause: PauseSet(paused=True))
     pretend(Resume, lambda resume: PauseSet(paused=False))
@@ -316,5 +314,3 @@ def a_resume_wakes_nobody() -> None:
         return set_
 
     around(MemoryBackend, "pause", pause)
-
-

@@ -403,17 +403,15 @@ class Subject:
             time.sleep(0.002)
         return result
 
-    def claim_soon(self, broker: Broker | None = None) -> Lease:
+    def claim_soon(self, broker: Broker | None = None, queue: str | None = None) -> Lease:
         """Claim one task, waiting on the broker for it as a consumer does."""
-        broker = broker or self.broker
+        broker, queue = broker or self.broker, queue or self.queue
         deadline = time.monotonic() + self.patience
         while True:
-            claimed = expect(
-                broker.apply([Claim(queue=self.queue, token=new_token(), lease=LONG)])[0], Claimed
-            )
+            claimed = expect(broker.apply([Claim(queue=queue, token=new_token(), lease=LONG)])[0], Claimed)
             if claimed.leases:
                 return claimed.leases[0]
-            broker.wait(self.queue, claimed.seen, deadline - time.monotonic())
+            broker.wait(queue, claimed.seen, deadline - time.monotonic())
             assert time.monotonic() < deadline, f"not woken within {self.patience} s"
 
     def wait(self, seen: Seen, timeout: float | None = None) -> Seen:

@@ -63,20 +63,14 @@ class Waiting(Subject):
         def echo() -> None:
             broker = self.open()
             for _ in range(250):
-                lease = self.claim_from("ping")
+                lease = self.claim_soon(queue="ping")
                 broker.apply([self.make(task_id=lease.task_id, queue="pong")])
 
         done = self.in_thread(echo)
         for _ in range(250):
             task_id = self.put(queue="ping")
-            assert self.claim_from("pong").task_id == task_id
+            assert self.claim_soon(queue="pong").task_id == task_id
         done.result(self.patience)
-
-    def claim_from(self, queue: str) -> Lease:
-        """Claim one task of a queue, waiting for it."""
-        while not (claimed := self.claimed(queue=queue)).leases:
-            self.broker.wait(queue, claimed.seen, None)
-        return claimed.leases[0]
 
     @clause(
         "WAIT-4",
