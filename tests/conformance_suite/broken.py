@@ -29,7 +29,7 @@ from distqueue.conformance.suite.subject import StoreOptions
 from distqueue.errors import Closed, LeaseLost, PayloadMismatch, Refused, Unsupported
 from distqueue.limits import check_put
 from distqueue.opening import open_broker
-from distqueue.results import Claimed, Found, Outcome, PauseSet, Seen, Settled, Stored
+from distqueue.results import Claimed, Found, Outcome, Seen, Settled, Stored
 from distqueue.task import DEFAULT_OPTIONS, TaskState
 
 FEATURES: Final = (
@@ -229,18 +229,6 @@ class LastInFirstOut(Wrapper):
             if isinstance(outcome, Claimed)
             else outcome
             for outcome in self.inner.apply(commands)
-        ]
-
-
-class PretendsToPause(Wrapper):
-    """Says that a queue is paused, and goes on."""
-
-    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        kinds = (Pause, Resume)
-        rest = iter(self.inner.apply([command for command in commands if not isinstance(command, kinds)]))
-        return [
-            PauseSet(paused=isinstance(command, Pause)) if isinstance(command, kinds) else next(rest)
-            for command in commands
         ]
 
 

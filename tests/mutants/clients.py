@@ -83,7 +83,9 @@ def many_tasks_are_committed_in_between() -> None:
     _apply_within(apply)
 
 
-@mutant("a put goes past the transaction that it is to be part of", url=SQLITE, caught_by="TRANSACT-1 TRANSACT-4")
+@mutant(
+    "a put goes past the transaction that it is to be part of", url=SQLITE, caught_by="TRANSACT-1 TRANSACT-4"
+)
 def a_put_goes_past_the_transaction() -> None:
     def open_within(url: Any, connection: object, **options: object) -> Broker:
         return open_broker(url, **options)  # type: ignore[arg-type]

@@ -59,7 +59,8 @@ def declare(**capabilities: object) -> None:
     real: property = vars(Door)["capabilities"]
 
     def declared(door: Door) -> Capabilities:
-        return changed(real.__get__(door), **capabilities)
+        good: Capabilities = real.__get__(door)
+        return changed(good, **capabilities)
 
     replace(Door, "capabilities", property(declared))
 
@@ -83,7 +84,7 @@ def set_option(**options: object) -> None:
 
 
 def answer[C: Command](kinds: type[C], change: Callable[[C, Any], Outcome]) -> None:
-    """Let commands of a kind be answered with something else, which is made of the command and its outcome."""
+    """Let commands of a kind be answered with something else, made of the command and its outcome."""
 
     def carry_out(
         real: Callable[..., list[Outcome]], backend: Backend, commands: Sequence[Command]

@@ -98,7 +98,11 @@ def opening_ends_leases() -> None:
     _when_opened(_lapse_all)
 
 
-@mutant("nobody looks for the end of leases that were there at the opening", url=JSON, caught_by="REOPEN-4 REOPEN-11")
+@mutant(
+    "nobody looks for the end of leases that were there at the opening",
+    url=JSON,
+    caught_by="REOPEN-4 REOPEN-11",
+)
 def old_leases_never_end() -> None:
     def forget(table: QueueTable) -> None:
         table.leases = Agenda(lambda entry, at: entry.state == LEASED and entry.until == at)
@@ -106,7 +110,9 @@ def old_leases_never_end() -> None:
     _when_opened(forget)
 
 
-@mutant("the ids of tasks that are gone are kept in memory only", url=JSON, caught_by="REOPEN-5 REOPEN-6 DEDUP-14")
+@mutant(
+    "the ids of tasks that are gone are kept in memory only", url=JSON, caught_by="REOPEN-5 REOPEN-6 DEDUP-14"
+)
 def ids_in_memory_only() -> None:
     def forget(table: QueueTable) -> None:
         table.remembered = Remembered(300.0, 100_000)
@@ -162,7 +168,9 @@ def the_last_task_is_left_out() -> None:
     _when_opened(leave_out)
 
 
-@mutant("of the steps of a call only the first ones of a kind are written", url=JSON, caught_by="REOPEN-14 LIFE-2")
+@mutant(
+    "of the steps of a call only the first ones of a kind are written", url=JSON, caught_by="REOPEN-14 LIFE-2"
+)
 def one_step_a_call() -> None:
     def encode(real: Any, builder: CommitBuilder, seq: int, at: float) -> Any:
         builder._end_op()
@@ -266,12 +274,16 @@ def answer_early(kind: type[Command], change: Callable[[Any], Outcome], seconds:
     around(Server, "_apply", apply)
 
 
-@mutant("a broker process answers puts before it commits them", url=JSON, is_served=True, caught_by="RESTART-1")
+@mutant(
+    "a broker process answers puts before it commits them", url=JSON, is_served=True, caught_by="RESTART-1"
+)
 def puts_are_answered_early() -> None:
     answer_early(Put, lambda put: Stored(task_id=put.task_id))
 
 
-@mutant("a broker process answers acks before it commits them", url=JSON, is_served=True, caught_by="RESTART-2")
+@mutant(
+    "a broker process answers acks before it commits them", url=JSON, is_served=True, caught_by="RESTART-2"
+)
 def acks_are_answered_early() -> None:
     answer_early(Ack, lambda ack: Settled(task_id=parse_receipt(ack.receipt)[0], state=TaskState.DONE))
 
@@ -294,15 +306,21 @@ def waiters_are_not_told() -> None:
     replace(Connection, "wait", wait)
 
 
-@mutant("a broker process gives back what was out when it starts", url=JSON, is_served=True, caught_by="RESTART-4")
+@mutant(
+    "a broker process gives back what was out when it starts", url=JSON, is_served=True, caught_by="RESTART-4"
+)
 def starting_ends_leases() -> None:
     _when_opened(_lapse_all)
 
 
-@mutant("a put whose answer was lost is repeated as another task", url=JSON, is_served=True, caught_by="CUT-1")
+@mutant(
+    "a put whose answer was lost is repeated as another task", url=JSON, is_served=True, caught_by="CUT-1"
+)
 def repeated_as_another_task() -> None:
     def again(real: Any, apply: Any, commands: Sequence[Command], began: float) -> list[Outcome]:
-        others = [changed(each, task_id=new_task_id()) if isinstance(each, Put) else each for each in commands]
+        others = [
+            changed(each, task_id=new_task_id()) if isinstance(each, Put) else each for each in commands
+        ]
         outcomes: list[Outcome] = real(apply, others, began)
         return outcomes
 

@@ -44,7 +44,9 @@ def receipts_are_cut() -> None:
 @mutant("follow-up tasks do not count among the commands of a call", caught_by="LIMIT-22")
 def follow_ups_do_not_count() -> None:
     def check(commands: Sequence[Command], capabilities: Capabilities) -> None:
-        check_batch([changed(each, then=()) if isinstance(each, Ack) else each for each in commands], capabilities)
+        check_batch(
+            [changed(each, then=()) if isinstance(each, Ack) else each for each in commands], capabilities
+        )
 
     for module in (groupcommit, backend):
         replace(module, "check_batch", check)
@@ -63,7 +65,9 @@ def half_as_many_bytes() -> None:
 
 @mutant("a payload that is none spoils the call in which it is put", caught_by="PAYLOAD-5")
 def one_bad_payload_spoils_all() -> None:
-    def allowed(real: Any, store: Backend, commands: Any, check: Callable[[Any], Any], verb: Any) -> list[Outcome]:
+    def allowed(
+        real: Any, store: Backend, commands: Any, check: Callable[[Any], Any], verb: Any
+    ) -> list[Outcome]:
         commands = list(commands)
         try:
             for command in commands:

@@ -1,4 +1,4 @@
-"""Mutants that move queues wrongly: fences that let too much or too little through, and what loading loses."""
+"""Mutants that move queues wrongly: fences that let too much or too little through, what loading loses."""
 
 from __future__ import annotations
 
@@ -250,7 +250,9 @@ def loading_twice_is_refused() -> None:
 
 @mutant("a paused queue looks empty", caught_by="MOVE-7")
 def a_paused_queue_looks_empty() -> None:
-    def browse(real: Any, table_backend: MemoryBackend, queue: str, states: Sequence[Any], *args: Any) -> Browsed:
+    def browse(
+        real: Any, table_backend: MemoryBackend, queue: str, states: Sequence[Any], *args: Any
+    ) -> Browsed:
         browsed: Browsed = real(table_backend, queue, states, *args)
         return Browsed(tasks=[]) if table_backend.table(queue).paused else browsed
 

@@ -14,7 +14,7 @@ from distqueue.commands import Claim, Command, Put
 from distqueue.errors import InvalidTask, PayloadMismatch, Refused
 from distqueue.limits import check_command, check_put, check_queue_name
 from distqueue.payload import Payload, decode, encode
-from distqueue.results import Lease, Outcome, Stored
+from distqueue.results import Claimed, Lease, Outcome, Stored
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryBackend
 from distqueue_backends.table.queue_table import QueueTable
@@ -352,8 +352,8 @@ def poor_deliveries() -> None:
     answer(Claim, lambda command, outcome: _with_leases(outcome, poor))
 
 
-def _with_leases(outcome: Any, change: Callable[[Lease], Lease]) -> Outcome:
-    if isinstance(outcome, Refused):
+def _with_leases(outcome: Outcome, change: Callable[[Lease], Lease]) -> Outcome:
+    if not isinstance(outcome, Claimed):
         return outcome
     return changed(outcome, leases=[change(lease) for lease in outcome.leases])
 

@@ -50,7 +50,8 @@ def the_cancelled_are_counted() -> None:
 def the_oldest_of_all() -> None:
     def stats(real: Any, table: QueueTable) -> QueueStats:
         oldest = min((entry.put_at for entry in table.tasks.values()), default=None)
-        return changed(real(table), oldest_ready_at=oldest)
+        good: QueueStats = real(table)
+        return changed(good, oldest_ready_at=oldest)
 
     around(QueueTable, "stats", stats)
 
@@ -101,7 +102,7 @@ def pages_by_count() -> None:
 @mutant("a page begins behind as many tasks as were listed, whatever went meanwhile", caught_by="BROWSE-6")
 def pages_by_offset() -> None:
     def page(pager: Pager, table: QueueTable, states: Any, limit: int, after: int | None) -> Any:
-        entries = [entry for entry in table.in_states(states)]
+        entries = [*table.in_states(states)]
         start = after or 0
         following = start + limit if start + limit < len(entries) else None
         return entries[start : start + limit], following

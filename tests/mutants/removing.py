@@ -153,9 +153,9 @@ def a_redrive_forgets_the_deliveries() -> None:
     around(QueueTable, "redrive", redrive)
 
 
-@mutant("dead tasks are redriven in whatever order they are found", caught_by="REDRIVE-7")
-def a_redrive_in_any_order() -> None:
+@mutant("dead tasks are redriven from the last to the first", caught_by="REDRIVE-7")
+def a_redrive_turns_the_order_round() -> None:
     def in_states(real: Any, table: QueueTable, states: Any) -> list[Entry]:
-        return sorted(real(table, states), key=lambda entry: entry.checksum if states == (DEAD,) else 0)
+        return [*real(table, states)][:: -1 if states == (DEAD,) else 1]
 
     around(QueueTable, "in_states", in_states)

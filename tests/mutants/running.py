@@ -78,7 +78,7 @@ def _with(test: Test, parameters: dict[str, object]) -> Check:
 
 
 def _state(subject: BackendConformance, check: Check, directory: Path) -> State:
-    """Return what becomes of a test; a store that cannot even be opened fails, how it is closed is no matter."""
+    """Return what becomes of a test: a store that cannot be opened fails, how it is closed is no matter."""
     state = State.FAIL
     with suppress(Exception), subject.opened_in(directory):
         try:

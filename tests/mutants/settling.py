@@ -13,7 +13,7 @@ from distqueue_backends.memory import MemoryBackend
 from distqueue_backends.table import backend as verbs
 from distqueue_backends.table.entry import LEASED, READY, Entry
 from distqueue_backends.table.queue_table import QueueTable
-from distqueue_backends.table.receipts import Repeated
+from distqueue_backends.table.receipts import Repeated, current
 
 from .damage import answer, around, changed, replace, rewrite
 from .mutant import JSON, mutant
@@ -108,7 +108,11 @@ def acked_tasks_stay() -> None:
 def a_retry_keeps_the_place() -> None:
     def retry(real: Any, table: QueueTable, entry: Entry, due: float | None, error: str | None) -> None:
         place, new_place = entry.place, QueueTable._new_place
-        back = lambda table, entry: (setattr(entry, "place", place), table._stand_in_line(entry))  # noqa: E731
+
+        def back(table: QueueTable, entry: Entry) -> None:
+            entry.place = place
+            table._stand_in_line(entry)
+
         replace(QueueTable, "_new_place", back)
         try:
             real(table, entry, due, error)
@@ -137,7 +141,7 @@ def extend_ignored() -> None:
 def extend_counts_from_the_end() -> None:
     def extend(backend: MemoryBackend, queue: str, receipt: str, lease: float) -> Settled:
         table = backend.table(queue)
-        entry = verbs.current(table, receipt, "extend", backend.now)
+        entry = current(table, receipt, "extend", backend.now)
         table.extend(entry, (entry.until or 0.0) + lease)
         return backend._settled(table, entry.task_id)
 

@@ -135,9 +135,9 @@ def a_group_keeps_its_priority() -> None:
     known: dict[tuple[int, str], int] = {}
 
     def check(real: Any, table: QueueTable, options: Any, *rest: Any) -> None:
-        if options.group is not None:
-            if known.setdefault((id(table), options.group), options.priority) != options.priority:
-                raise GroupPriorityMismatch("another priority than before")
+        first = known.setdefault((id(table), options.group), options.priority)
+        if options.group is not None and first != options.priority:
+            raise GroupPriorityMismatch("another priority than before")
         real(table, options, *rest)
 
     around(verbs, "check_free", check)
@@ -154,7 +154,8 @@ def groups_without_priority() -> None:
 @mutant("tasks that wait for the head of their group are not counted apart", caught_by="GROUP-14")
 def the_waiting_are_not_counted() -> None:
     def stats(real: Any, table: QueueTable) -> QueueStats:
-        return changed(real(table), waiting=0)
+        good: QueueStats = real(table)
+        return changed(good, waiting=0)
 
     around(QueueTable, "stats", stats)
 
@@ -225,7 +226,7 @@ def scheduled_tasks_do_not_hold_their_key() -> None:
 @mutant("the keys are looked at before it is seen that a task is a duplicate", caught_by="UNIQUE-6")
 def keys_before_ids() -> None:
     def store(real: Any, backend: MemoryBackend, table: QueueTable, put: Put) -> Any:
-        verbs.check_free(table, put.options)
+        steps.check_free(table, put.options)
         return real(backend, table, put)
 
     around(MemoryBackend, "_store_in", store)
@@ -249,7 +250,7 @@ def keys_of_the_store() -> None:
 
 @mutant("a taken key is refused without the id of the task that has it", caught_by="UNIQUE-1 UNIQUE-7")
 def nameless_holders() -> None:
-    replace(verbs, "check_free", _anonymous(verbs.check_free))
+    replace(verbs, "check_free", _anonymous(steps.check_free))
 
 
 def _anonymous(real: Any) -> Any:

@@ -82,7 +82,7 @@ class Crew:
     supervisor: Supervisor | None = None
 
     def kill_one(self) -> None:
-        """Kill a random process that is at work, at a random moment: a broker process first, if there is one."""
+        """Kill a random process at work, at a random moment: at first a broker process, if there is one."""
         others = len(self.members) if self.killed["broker"] else 0
         if self.supervisor is not None and self.chance.randrange(others + 1) == 0:
             self._kill_broker(self.supervisor)

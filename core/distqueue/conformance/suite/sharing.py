@@ -20,7 +20,6 @@ from distqueue.commands import (
 )
 from distqueue.conformance.agent import from_line
 from distqueue.conformance.campaign import run
-from distqueue.conformance.checker import Result
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.crew import Plan
 from distqueue.conformance.processes import AGENT, Child, OtherProcess
@@ -313,7 +312,7 @@ class Sharing(Subject):
             prepare=self.rig.prepare,
         )
         report = run(plan)
-        assert report.verdict is Result.VALID, report
+        assert report.valid, report
         assert sum(report.kills.values()) == kills
         assert report.kills.get("broker", 0) > 0 or not broker
         assert tasks is None or report.counts["acked"] == tasks * publishers
