@@ -15,7 +15,7 @@ from distqueue_backends.table.group import Group
 from distqueue_backends.table.queue_table import QueueTable
 
 from .damage import around, changed, nothing, pretend, replace
-from .mutant import mutant
+from .mutant import JSON, mutant
 
 # --- Groups ------------------------------------------------------------------------------------------
 
@@ -67,6 +67,26 @@ def a_group_stays_blocked() -> None:
         table.unique.pop(entry.options.unique or "", None)
 
     replace(QueueTable, "_let_go", let_go)
+
+
+@mutant("after an open any member of a group may be handed out", caught_by="REOPEN-8", url=JSON)
+def groups_are_not_read_again() -> None:
+    replace(QueueTable, "_is_head", lambda table, entry: True)
+
+
+@mutant("a task that becomes due stands behind the others of its group", caught_by="GROUP-6")
+def the_due_go_to_the_end_of_the_group() -> None:
+    def place_due(real: Any, table: QueueTable, entry: Entry) -> None:
+        group = table.groups.get(entry.options.group or "")
+        if group is None or group.head is not entry:
+            return real(table, entry)  # type: ignore[no-any-return]
+        group._members.rotate(-1)
+        table._move(entry, READY)
+        entry.place = table.next_number
+        table._stand_in_line(group.head)
+        return None
+
+    around(QueueTable, "place_due", place_due)
 
 
 @mutant("a group holds up what is put behind it", caught_by="GROUP-2")

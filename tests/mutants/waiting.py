@@ -21,7 +21,7 @@ from .mutant import mutant
 
 @mutant(
     "nothing wakes a consumer that waits",
-    caught_by="WAIT-1 WAIT-2 WAIT-3 WAIT-6 WAIT-8 WAIT-10 WAIT-11 WAIT-12 WAIT-13 WAIT-14",
+    caught_by="WAIT-1 WAIT-2 WAIT-3 WAIT-6 WAIT-8 WAIT-10 WAIT-11 WAIT-12 WAIT-13 WAIT-14 FENCE-13",
 )
 def never_wakes() -> None:
     def wait(backend: MemoryBackend, queue: str, seen: Seen, timeout: float | None) -> Seen:
@@ -73,14 +73,16 @@ def waits_without_end() -> None:
     )
 
 
-@mutant("closing leaves the consumers that wait alone", caught_by="WAIT-9")
+@mutant("closing leaves the consumers that wait alone for some seconds", caught_by="WAIT-9")
 def close_wakes_nobody() -> None:
     def wait(backend: MemoryBackend, queue: str, seen: Seen, timeout: float | None) -> Seen:
-        deadline = time.monotonic() + (3.0 if timeout is None else min(timeout, 3.0))
+        deadline = time.monotonic() + (2.0 if timeout is None else min(timeout, 2.0))
         while time.monotonic() < deadline:
             if queue in backend.tables and backend.tables[queue].version != seen.version:
-                break
+                return seen
             time.sleep(0.01)
+        if backend._closing.is_set():
+            raise Closed("closed for a while")
         return seen
 
     replace(MemoryBackend, "wait", wait)

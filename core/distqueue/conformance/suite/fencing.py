@@ -358,7 +358,7 @@ class Fences(Subject):
     )
     def test_who_waits_is_told(self) -> None:
         seen = self.claimed().seen
-        waiting = self.in_thread(lambda: self.wait(seen, self.patience))
+        waiting = self.in_thread(lambda: self.wait(seen))
         self.fence(DRAINING)
         waiting.result(timeout=self.patience)
         self.refuse(Claim(queue=self.queue, token=new_token()), Moved)
