@@ -170,7 +170,7 @@ def the_newest_first() -> None:
 
 @mutant("a broker process writes puts a moment after it has answered", url=JSON, caught_by="LOAD-3")
 def a_broker_process_is_late() -> None:
-    answer_early(Put, lambda put: Stored(task_id=put.task_id), seconds=0.1)
+    answer_early(Put, lambda put: Stored(task_id=put.task_id), seconds=0.5)
 
 
 @mutant("an ack counts whoever has the task by now", url=JSON, caught_by="LOAD-4")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from distqueue import groupcommit
 from distqueue.backend import Backend
 from distqueue.broker.door import Door
 from distqueue.commands import Command, Put
@@ -16,7 +17,7 @@ from distqueue.results import Outcome, Seen
 from distqueue_backends.memory import _NAMED, MemoryBackend
 
 from .damage import around, nothing, replace
-from .mutant import mutant
+from .mutant import JSON, mutant
 
 
 @mutant(
@@ -143,16 +144,9 @@ def a_close_breaks_what_is_in_flight() -> None:
     around(GroupCommit, "apply", group)
 
 
-@mutant("threads that call at the same time get each other's answers", caught_by="THREAD-1")
+@mutant("threads that call at the same time get each other's answers", caught_by="THREAD-1", url=JSON)
 def answers_are_mixed_up() -> None:
-    def carry_out(real: Any, broker: GroupCommit) -> None:
-        calls = [call for call in broker._waiting if not call.started]
-        real(broker)
-        answers = [call.answer for call in calls]
-        for call, other in zip(calls, reversed(answers)):
-            call.answer = other
-
-    around(GroupCommit, "_carry_out", carry_out)
+    around(groupcommit, "apply_together", lambda real, apply, calls: real(apply, calls)[::-1])
 
 
 @mutant("each open of a store has tasks of its own", caught_by="WAIT-13 LIFE-3 CLIENT-3")
