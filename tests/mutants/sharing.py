@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from distqueue.commands import Command, Put, Settle
-from distqueue.errors import LeaseLost
-from distqueue.ids import new_task_id, parse_receipt
-from distqueue.results import Claimed, Outcome, Stored
+from distqueue.errors import LeaseLost, SettleRefused
+from distqueue.ids import new_task_id
+from distqueue.results import Claimed, Outcome, Settled, Stored
+from distqueue.task import TaskState
 from distqueue_backends.bell import Bell
 from distqueue_backends.json import compaction, ops
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.replay import Replay
 from distqueue_backends.lock import StoreLock
-from distqueue_backends.table import backend
-from distqueue_backends.table.entry import LEASED, READY, Entry
+from distqueue_backends.table.entry import READY, Entry
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.queue_table import QueueTable
 
-from .damage import around, nothing, replace
+from .damage import answer, around, nothing, replace
 from .durability import answer_early
 from .mutant import JSON, mutant
 
@@ -173,13 +173,7 @@ def a_broker_process_is_late() -> None:
     answer_early(Put, lambda put: Stored(task_id=put.task_id), seconds=0.5)
 
 
-@mutant("an ack counts whoever has the task by now", url=JSON, caught_by="LOAD-4")
-def late_acks_count() -> None:
-    def current(real: Any, table: QueueTable, receipt: str, verb: str, now: float) -> Entry:
-        entry = table.tasks.get(parse_receipt(receipt)[0])
-        if entry is not None and entry.state == LEASED:
-            return entry
-        found: Entry = real(table, receipt, verb, now)
-        return found
-
-    around(backend, "current", current)
+@mutant("what comes after the end of its lease is answered as done", url=JSON, caught_by="LOAD-4")
+def late_settles_are_answered_everywhere() -> None:
+    done = Settled(task_id="?", state=TaskState.DONE)
+    answer(Settle, lambda settle, outcome: done if isinstance(outcome, SettleRefused) else outcome)

@@ -297,6 +297,8 @@ class Sharing(Subject):
         lease: float | None = None,
     ) -> None:
         """Run a campaign and expect that every promise was kept."""
+        if broker:
+            self.broker.close()  # that one serves the store alone
         directory = self._directory / "history"
         directory.mkdir()
         plan = Plan(
