@@ -14,6 +14,7 @@ from tests.mutants import (
     clients,
     clocks,
     durability,
+    lifecycle,
     limits,
     moving,
     publishing,
@@ -24,7 +25,6 @@ from tests.mutants import (
     times,
     together,
     waiting,
-    walks,
 )
 from tests.mutants.mutant import MUTANTS
 
@@ -34,6 +34,7 @@ __all__ = [
     "clients",
     "clocks",
     "durability",
+    "lifecycle",
     "limits",
     "moving",
     "publishing",
@@ -44,5 +45,4 @@ __all__ = [
     "times",
     "together",
     "waiting",
-    "walks",
 ]
