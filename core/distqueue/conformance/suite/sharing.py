@@ -285,7 +285,7 @@ class Sharing(Subject):
         slow=True,
     )
     def test_leases_run_out_under_load(self) -> None:
-        self.judge(kills=0, tasks=100, publishers=2, lease=max(self.moment / 2, 0.005))
+        self.judge(kills=0, tasks=100, publishers=2, lease=max(self.moment / 8, 0.005))
 
     def judge(
         self,
