@@ -1,0 +1,1 @@
+"""A backend for distqueue that keeps tasks in LMDB."""

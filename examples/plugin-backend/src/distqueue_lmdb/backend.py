@@ -1,0 +1,523 @@
+"""The verbs, carried out on six tables.
+
+| table | key | value |
+|---|---|---|
+| queues | queue | whether it is paused, and how many ids are remembered |
+| ids | queue, task id | number, of a task or of an id that is remembered |
+| tasks | queue, number | the task |
+| line | queue, priority, place, number | of each ready task |
+| times | queue, time, number | of each scheduled or leased task: when it is due, or its lease ends |
+| gone | queue, number | an id that is remembered after its task is gone |
+
+The unnamed table has the format and the last number that was given out.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice, takewhile
+from typing import Any, Self
+
+import msgspec
+from msgspec.structs import replace
+
+from distqueue.backend import Backend, each
+from distqueue.capabilities import Capabilities
+from distqueue.commands import Ack, Command, Put
+from distqueue.errors import (
+    AlreadySettled,
+    LeaseLost,
+    PayloadMismatch,
+    StoreFull,
+    TaskGone,
+    TaskNotFound,
+)
+from distqueue.fences import EVERY
+from distqueue.forking import close_after_fork
+from distqueue.ids import make_receipt, parse_receipt
+from distqueue.payload import checksum
+from distqueue.results import (
+    Browsed,
+    Claimed,
+    Counted,
+    Lease,
+    Loaded,
+    Outcome,
+    PauseSet,
+    Purged,
+    QueueStats,
+    Redriven,
+    Removed,
+    Seen,
+    Settled,
+    Stored,
+)
+from distqueue.retry import Backoff
+from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue.urls import StoreURL
+from distqueue_lmdb.environment import Environment, let_go, open_environment
+from distqueue_lmdb.plugin import LMDB, LmdbOptions
+
+READY, SCHEDULED, LEASED = TaskState.READY, TaskState.SCHEDULED, TaskState.LEASED
+DONE, DEAD = TaskState.DONE, TaskState.DEAD
+SIGN, ALL = 1 << 63, (1 << 64) - 1
+
+
+class QueueRow(msgspec.Struct):
+    paused: bool = False
+    remembered: int = 0
+
+
+class LmdbBackend(Backend):
+    """``lmdb:///DIRECTORY``."""
+
+    poll_interval = 0.02
+    now = 0.0
+    last = 0
+    room = 0
+
+    @classmethod
+    def open(cls, url: StoreURL, options: LmdbOptions, *, create: bool) -> Self:
+        path = url.file_path()
+        return cls(open_environment(path, options.map_size, options.lock_timeout, create), options)
+
+    def __init__(self, environment: Environment, options: LmdbOptions) -> None:
+        super().__init__()
+        self.store = environment
+        self.options = options
+        close_after_fork(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(LMDB, dedup_window=self.options.dedup_window, dedup_max=self.options.dedup_max)
+
+    @contextmanager
+    def commit(self, commands: Sequence[Command]) -> Iterator[None]:
+        with self.store.transaction(self.options.lock_timeout):
+            self.now = time.time()
+            before = self.last = int(self.store.get(None, b"last") or 0)
+            self.room = self.store.size() * 7 // 8 - self.store.used()
+            for queue in self.names(commands):
+                self.let_time_pass(queue)
+            yield
+            if self.last != before:
+                self.store.set(None, b"last", str(self.last).encode())
+
+    def shut(self) -> None:
+        let_go(self.store)
+
+    def leave_to_parent(self) -> None:
+        """The environment closes its copies itself, before a child can open the store again."""
+
+    # --- Steps ------------------------------------------------------------------------------------
+
+    def names(self, commands: Iterable[Command]) -> set[str]:
+        """Return the queues that commands are about."""
+        names = {command.queue for command in commands}
+        names |= {put.queue for command in commands if isinstance(command, Ack) for put in command.then}
+        if EVERY in names:
+            names = names - {EVERY} | {key.decode() for key, _ in self.store.scan("queues")}
+        return names
+
+    def let_time_pass(self, queue: str) -> None:
+        """Let leases end, tasks become due and ids be forgotten."""
+        times = takewhile(
+            lambda entry: time_in(entry[0]) <= self.now, self.store.scan("times", prefix(queue))
+        )
+        for key, _ in list(times):
+            task = self.task(queue, key[-8:])
+            if task.state is LEASED:
+                self.fail(task, "the lease ran out", receipt=None)
+            else:
+                self.keep(task, state=READY, until=None, place=self.next_number())
+        oldest = remembered_in(self.store.scan("gone", prefix(queue)))
+        self.forget(queue, [*takewhile(lambda gone: self.now - gone.at >= self.options.dedup_window, oldest)])
+
+    def row(self, queue: str) -> QueueRow:
+        return msgspec.json.decode(self.store.get("queues", queue.encode()) or b"{}", type=QueueRow)
+
+    def set_row(self, queue: str, row: QueueRow) -> None:
+        self.store.set("queues", queue.encode(), msgspec.json.encode(row))
+
+    def next_number(self) -> int:
+        """Return a higher number than all before: the order of puts, and the places in line."""
+        self.last += 1
+        return self.last
+
+    def task(self, queue: str, number: bytes) -> TaskRecord:
+        return decoded(self.store.get("tasks", prefix(queue) + number) or b"")
+
+    def tasks(self, queue: str, after: int | None = None) -> Iterator[TaskRecord]:
+        """Go through the tasks of a queue in the order of their numbers."""
+        start = b"" if after is None else prefix(queue) + packed(after)
+        return (decoded(value) for _, value in self.store.scan("tasks", prefix(queue), start))
+
+    def insert(self, task: TaskRecord) -> None:
+        if self.store.get("queues", task.queue.encode()) is None:
+            self.set_row(task.queue, QueueRow())
+        self.store.set("ids", prefix(task.queue) + task.task_id.encode(), packed(task.number))
+        self.write(task)
+
+    def write(self, task: TaskRecord) -> None:
+        self.store.set("tasks", prefix(task.queue) + packed(task.number), msgspec.json.encode(task))
+        if entry := index_of(task):
+            self.store.set(*entry)
+
+    def remove(self, task: TaskRecord) -> None:
+        self.store.delete("ids", prefix(task.queue) + task.task_id.encode())
+        self.store.delete("tasks", prefix(task.queue) + packed(task.number))
+        if entry := index_of(task):
+            self.store.delete(*entry)
+
+    def keep(self, task: TaskRecord, **changes: Any) -> TaskRecord:
+        """Store a task, which is in the store as given, with changes."""
+        changed = replace(task, **changes)
+        if entry := index_of(task):
+            self.store.delete(*entry)
+        self.write(changed)
+        return changed
+
+    def fail(self, task: TaskRecord, error: str | None, **changes: Any) -> TaskRecord:
+        """Let an attempt have failed: the task is ready for the next one, or dead."""
+        if task.max_attempts is not None and task.attempt >= task.max_attempts:
+            return self.keep(task, state=DEAD, until=None, error=error, **changes)
+        attempt = task.attempt + 1
+        return self.keep(task, state=READY, until=None, attempt=attempt, error=error, **changes)
+
+    # --- Remembered ids ---------------------------------------------------------------------------
+
+    def remember(self, gone: RememberedTask) -> None:
+        """Remember an id; if these are too many, forget the oldest."""
+        if not self.options.dedup_window or not self.options.dedup_max:
+            return
+        number = packed(self.next_number())
+        self.store.set("gone", prefix(gone.queue) + number, msgspec.json.encode(gone))
+        self.store.set("ids", prefix(gone.queue) + gone.task_id.encode(), number)
+        row = self.row(gone.queue)
+        self.set_row(gone.queue, replace(row, remembered=row.remembered + 1))
+        oldest = remembered_in(self.store.scan("gone", prefix(gone.queue)))
+        self.forget(gone.queue, [*islice(oldest, max(0, row.remembered + 1 - self.options.dedup_max))])
+
+    def forget(self, queue: str, entries: list[RememberedTask]) -> None:
+        """Forget ids."""
+        for gone in entries:
+            key = prefix(queue) + gone.task_id.encode()
+            self.store.delete("gone", prefix(queue) + (self.store.get("ids", key) or b""))
+            self.store.delete("ids", key)
+        if entries:
+            row = self.row(queue)
+            self.set_row(queue, replace(row, remembered=row.remembered - len(entries)))
+
+    def known(self, queue: str, task_id: str) -> TaskRecord | RememberedTask | None:
+        """Return the task with an id, or what is remembered of it."""
+        number = self.store.get("ids", prefix(queue) + task_id.encode())
+        if number is None:
+            return None
+        if value := self.store.get("tasks", prefix(queue) + number):
+            return decoded(value)
+        return msgspec.json.decode(self.store.get("gone", prefix(queue) + number) or b"", type=RememberedTask)
+
+    def end_task(self, task: TaskRecord, verb: str) -> None:
+        """Remove a task, and remember its id."""
+        self.remove(task)
+        self.remember(
+            RememberedTask(
+                task_id=task.task_id,
+                queue=task.queue,
+                at=self.now,
+                checksum=checksum(bytes(task.data)),
+                settled=verb,
+                receipt=task.receipt,
+            )
+        )
+
+    # --- Publishing -------------------------------------------------------------------------------
+
+    def put(self, tasks: Sequence[Put]) -> list[Outcome]:
+        return each(self.store_task, tasks)
+
+    def store_task(self, put: Put) -> Stored:
+        data = put.data.strip()  # the white space around it is no part of a JSON value
+        known = self.known(put.queue, put.task_id)
+        if known is not None:
+            before = known.checksum if isinstance(known, RememberedTask) else checksum(bytes(known.data))
+            if before != checksum(data):
+                raise PayloadMismatch(f"task {put.task_id} is known with another payload; use another id")
+            return Stored(task_id=put.task_id, duplicate=True)
+        self.room -= 2 * len(data) + 20_000  # and at most so much for headers and keys
+        if self.room < 0:
+            size = self.store.size()
+            raise StoreFull(f"{self.store.path} is full; open it with a map_size over {size}")
+        due = put.due if put.due is not None else self.now + (put.delay or 0.0)
+        number = self.next_number()
+        is_ready = due <= self.now
+        self.insert(
+            TaskRecord(
+                task_id=put.task_id,
+                queue=put.queue,
+                state=READY if is_ready else SCHEDULED,
+                data=msgspec.Raw(data),
+                number=number,
+                place=number if is_ready else None,
+                until=None if is_ready else due,
+                priority=put.options.priority,
+                put_at=self.now,
+                max_attempts=put.options.max_attempts,
+                publisher_id=put.options.publisher_id,
+                headers=put.options.headers,
+            )
+        )
+        return Stored(task_id=put.task_id)
+
+    # --- Consuming --------------------------------------------------------------------------------
+
+    def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
+        tasks = [] if self.row(queue).paused else self.in_line(queue, count)
+        leases = [self.hand_out(task, lease, token) for task in tasks]
+        first = next((time_in(key) for key, _ in self.store.scan("times", prefix(queue))), None)
+        return Claimed(leases=leases, seen=Seen(wake_at=first))
+
+    def in_line(self, queue: str, count: int) -> list[TaskRecord]:
+        """Return the first tasks in line, whether the queue is paused or not."""
+        return [
+            self.task(queue, key[-8:]) for key, _ in islice(self.store.scan("line", prefix(queue)), count)
+        ]
+
+    def hand_out(self, task: TaskRecord, lease: float, token: str) -> Lease:
+        number = task.deliveries + 1
+        receipt = make_receipt(task.task_id, number, token)
+        until = self.now + lease
+        return lease_of(
+            self.keep(task, state=LEASED, until=until, deliveries=number, receipt=receipt, settled=None)
+        )
+
+    def reclaim(self, queue: str, token: str) -> Claimed:
+        tasks = [self.task(queue, key[-8:]) for key, _ in self.store.scan("times", prefix(queue))]
+        leased = [task for task in tasks if task.state is LEASED and task.receipt]
+        mine = [task for task in leased if parse_receipt(task.receipt or "")[2] == token]
+        mine.sort(key=lambda task: (-task.priority, task.place or 0))
+        return Claimed(leases=[lease_of(task) for task in mine])
+
+    # --- Settling ---------------------------------------------------------------------------------
+
+    def delivered(self, queue: str, receipt: str, verb: str) -> TaskRecord | None:
+        """Return the task of a receipt: leased, or settled before by this very verb; none if that ended it.
+
+        Raises:
+            LeaseLost: it is not the receipt of the newest delivery, or its lease ran out.
+            AlreadySettled: the delivery was settled by another verb.
+            TaskGone: the task was cancelled or purged.
+        """
+        known = self.known(queue, parse_receipt(receipt)[0])
+        if known is None or known.receipt != receipt:
+            raise LeaseLost("the receipt is stale: the lease ran out, or the task was delivered again")
+        if isinstance(known, RememberedTask) and known.settled != "ack":
+            raise TaskGone(f"task {known.task_id} was removed by {known.settled}")
+        if isinstance(known, TaskRecord) and known.state is LEASED:
+            return known
+        if known.settled != verb:
+            raise AlreadySettled(f"this delivery was settled before, by {known.settled}")
+        return known if isinstance(known, TaskRecord) else None
+
+    def settle(self, queue: str, receipt: str, verb: str) -> TaskRecord:
+        """Return the task of a receipt for a verb that leaves the task in the store."""
+        task = self.delivered(queue, receipt, verb)
+        if task is None:  # only an ack ends a task
+            raise LeaseLost("the task is gone")
+        return task
+
+    def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
+        return each(self.end, acks)
+
+    def end(self, ack: Ack) -> Settled:
+        task = self.delivered(ack.queue, ack.receipt, "ack")
+        if task is None:
+            then = [Stored(task_id=put.task_id, duplicate=True) for put in ack.then]
+        else:
+            with self.store.all_or_nothing() if ack.then else nullcontext():
+                self.end_task(task, "ack")
+                then = [self.store_task(put) for put in ack.then]
+        return Settled(task_id=parse_receipt(ack.receipt)[0], state=DONE, then=tuple(then))
+
+    def retry(
+        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+    ) -> Settled:
+        task = self.settle(queue, receipt, "retry")
+        if task.state is LEASED:
+            wait = backoff.delay(task.attempt) if delay is None else delay
+            task = self.fail(task, error, settled="retry", place=self.next_number())
+            if task.state is READY and wait > 0:
+                task = self.keep(task, state=SCHEDULED, until=self.now + wait, place=None)
+        return answer(task)
+
+    def release(self, queue: str, receipt: str) -> Settled:
+        task = self.settle(queue, receipt, "release")
+        if task.state is LEASED:
+            task = self.keep(task, settled="release", state=READY, until=None)
+        return answer(task)
+
+    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
+        task = self.settle(queue, receipt, "reject")
+        if task.state is LEASED:
+            task = self.keep(task, settled="reject", state=DEAD, until=None, error=error)
+        return answer(task)
+
+    def extend(self, queue: str, receipt: str, lease: float) -> Settled:
+        task = self.settle(queue, receipt, "extend")
+        return answer(self.keep(task, until=self.now + lease))
+
+    # --- Administration and reading ---------------------------------------------------------------
+
+    def cancel(self, queue: str, task_id: str) -> Removed:
+        task = self.find(queue, task_id)
+        if task is None:
+            raise TaskNotFound(f"there is no task {task_id} in queue {queue}")
+        self.end_task(task, "cancel")
+        return Removed(task_id=task_id, state=task.state)
+
+    def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
+        candidates = self.tasks(queue) if task_id is None else [self.find(queue, task_id)]
+        dead = [task for task in candidates if task is not None and task.state is DEAD]
+        chosen = [task for task in dead if error is None or error in (task.error or "")]
+        if task_id is not None and not chosen:
+            raise TaskNotFound(f"there is no dead task {task_id} in queue {queue}")
+        for task in chosen:
+            self.remove(task)
+            number = self.next_number()
+            self.insert(replace(task, state=READY, attempt=1, number=number, place=number))
+        return Redriven(count=len(chosen))
+
+    def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
+        chosen = [task for task in self.tasks(queue) if not states or task.state in states]
+        for task in chosen:
+            self.end_task(task, "purge")
+        return Purged(count=len(chosen))
+
+    def find(self, queue: str, task_id: str) -> TaskRecord | None:
+        known = self.known(queue, task_id)
+        return known if isinstance(known, TaskRecord) else None
+
+    def stats(self, queue: str) -> Counted:
+        names = [key.decode() for key, _ in self.store.scan("queues")] if queue == EVERY else [queue]
+        store: dict[str, int | float | str | bool] = {
+            "used": self.store.used(),
+            "map_size": self.store.size(),
+        }
+        return Counted(queues=[self.counts(name) for name in names], store=store)
+
+    def counts(self, queue: str) -> QueueStats:
+        row, tasks = self.row(queue), [*self.tasks(queue)]
+        states = [task.state for task in tasks]
+        return QueueStats(
+            queue=queue,
+            ready=states.count(READY),
+            scheduled=states.count(SCHEDULED),
+            leased=states.count(LEASED),
+            dead=states.count(DEAD),
+            remembered=row.remembered,
+            paused=row.paused,
+            oldest_ready_at=min((task.put_at for task in tasks if task.state is READY), default=None),
+            next_due_at=min((task.until or 0.0 for task in tasks if task.state is SCHEDULED), default=None),
+        )
+
+    def pause(self, queue: str, paused: bool) -> PauseSet:
+        self.set_row(queue, replace(self.row(queue), paused=paused))
+        return PauseSet(paused=paused)
+
+    def browse(
+        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
+    ) -> Browsed:
+        if order == "line":
+            return Browsed(tasks=self.in_line(queue, limit))
+        found = (task for task in self.tasks(queue, after) if not states or task.state in states)
+        page = list(islice(found, limit + 1))
+        return Browsed(tasks=page[:limit], next=page[limit - 1].number if len(page) > limit else None)
+
+    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
+        start = b"" if after is None else prefix(queue) + packed(after)
+        page = list(islice(self.store.scan("gone", prefix(queue), start), limit + 1))
+        more = unpacked(page[limit - 1][0][-8:]) if len(page) > limit else None
+        return Browsed(remembered=[*remembered_in(page[:limit])], next=more)
+
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        queue, task_id = record.queue, record.task_id
+        if self.known(queue, task_id) is not None:
+            return Loaded(task_id=task_id, duplicate=True)
+        if isinstance(record, RememberedTask):
+            self.remember(record)
+            return Loaded(task_id=task_id)
+        self.last = max(self.last, record.number, record.place or 0)
+        if self.store.get("tasks", prefix(queue) + packed(record.number)) is not None:
+            record = replace(record, number=self.next_number())
+        if record.state is READY and record.place is None:
+            record = replace(record, place=self.next_number())
+        self.insert(record)
+        return Loaded(task_id=task_id)
+
+
+def prefix(queue: str) -> bytes:
+    return queue.encode() + b"\0"
+
+
+def packed(number: int) -> bytes:
+    return number.to_bytes(8)
+
+
+def unpacked(number: bytes) -> int:
+    return int.from_bytes(number)
+
+
+def time_key(moment: float) -> bytes:
+    """Return bytes whose order is that of the times, before 1970 too."""
+    bits = unpacked(struct.pack(">d", moment))
+    return packed(bits ^ (SIGN if bits < SIGN else ALL))
+
+
+def time_in(key: bytes) -> float:
+    """Return the time in a key of the table of times."""
+    bits = unpacked(key[-16:-8])
+    moment: float = struct.unpack(">d", packed(bits ^ (SIGN if bits >= SIGN else ALL)))[0]
+    return moment
+
+
+def index_of(task: TaskRecord) -> tuple[str, bytes] | None:
+    """Return where a task stands by its state."""
+    if task.state is READY:
+        place = bytes([255 - task.priority]) + packed(task.place or 0)
+        return "line", prefix(task.queue) + place + packed(task.number)
+    if task.state in (SCHEDULED, LEASED):
+        return "times", prefix(task.queue) + time_key(task.until or 0.0) + packed(task.number)
+    return None
+
+
+def decoded(value: bytes) -> TaskRecord:
+    return msgspec.json.decode(value, type=TaskRecord)
+
+
+def remembered_in(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[RememberedTask]:
+    return (msgspec.json.decode(value, type=RememberedTask) for _, value in entries)
+
+
+def lease_of(task: TaskRecord) -> Lease:
+    """Return what a consumer gets of a leased task."""
+    return Lease(
+        task_id=task.task_id,
+        data=bytes(task.data),
+        receipt=task.receipt or "",
+        attempt=task.attempt,
+        deliveries=task.deliveries,
+        until=task.until or 0.0,
+        put_at=task.put_at,
+        priority=task.priority,
+        max_attempts=task.max_attempts,
+        publisher_id=task.publisher_id,
+        headers=task.headers,
+    )
+
+
+def answer(task: TaskRecord) -> Settled:
+    """Return what is said to who settled a delivery."""
+    return Settled(task_id=task.task_id, state=task.state, until=task.until)

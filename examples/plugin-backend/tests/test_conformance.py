@@ -1,0 +1,5 @@
+from distqueue.conformance import BackendConformance
+
+
+class TestLmdb(BackendConformance):
+    url = "lmdb:///{tmp}/store"
