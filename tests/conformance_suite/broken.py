@@ -106,12 +106,10 @@ class Narrow(Careless):
         return [next(outcomes) if refusal is None else refusal for refusal in refusals]
 
     def mark(self, command: Command) -> Command:
-        """What is stored for a command."""
-        return (
-            msgspec.structs.replace(command, delay=0.0)
-            if isinstance(command, Retry) and command.delay is None
-            else command
-        )
+        """What is carried out for a command: a retry that leaves the delay open is at once."""
+        if isinstance(command, Retry) and command.delay is None:
+            return msgspec.structs.replace(command, delay=0.0)
+        return command
 
     def refusal(self, command: Command) -> Refused | None:
         """Why a command is refused, if it is."""
