@@ -70,6 +70,13 @@ class TestOdd(Subject):
     def test_marked(self) -> None:
         raise AssertionError
 
+    def check_without(self, capability: str) -> None:
+        assert capability != "transactional_enqueue", "it was stored"
+
+    @clause("ODD-11", "a clause whose refusal fails", needs="transactional_enqueue", look="here")
+    def test_not_refused(self) -> None:
+        self.put()
+
     @clause("ODD-10", "a clause that finds out that it cannot be run", look="here")
     def test_finds_out(self) -> None:
         self.not_run("there is no moon")
@@ -84,6 +91,7 @@ EXPECTED = {
     "ODD-7": (State.FLAKY, 1, "assert 1 > 1"),
     "ODD-8": (State.NOT_RUN, 1, "it is left out of a quick run"),
     "ODD-9": (State.NOT_RUN, 1, "skipped: Skipped: by a mark"),
+    "ODD-11": (State.FAIL, 1, "it was stored"),
     "ODD-10": (State.NOT_RUN, 1, "there is no moon"),
 }
 

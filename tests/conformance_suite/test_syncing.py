@@ -10,7 +10,7 @@ import pytest
 from distqueue.commands import Reject
 from distqueue.conformance import BackendConformance
 from distqueue.conformance.harness import harness_for
-from distqueue.conformance.suite.subject import NotRun
+from distqueue.conformance.suite.holding import NotRun
 from distqueue.conformance.syscalls import cannot_trace
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -80,12 +81,23 @@ def _with(test: Test, parameters: dict[str, object]) -> Check:
 def _state(subject: BackendConformance, check: Check, directory: Path) -> State:
     """Return what becomes of a test: a store that cannot be opened fails, how it is closed is no matter."""
     state = State.FAIL
+    mistakes: list[str] = []
     with suppress(Exception), subject.opened_in(directory):
         try:
             check(subject)
             state = State.PASS
         except pytest.skip.Exception:
             state = State.NOT_RUN
-        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever it is
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it is
             state = State.FAIL
+            mistakes += _mistakes(error)
+    assert mistakes == [], "the mutant itself is wrong, and whatever it breaks shows nothing"
     return state
+
+
+def _mistakes(error: BaseException) -> list[str]:
+    """Return what a mutant does wrong that no author of a backend would: an error of its own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    is_own = bool(frames) and Path(frames[-1].filename).parent == Path(__file__).parent
+    wrong = is_own and isinstance(error, (TypeError, AttributeError, NameError))
+    return [f"{type(error).__name__}: {error} in {frames[-1].name}"] if wrong else []

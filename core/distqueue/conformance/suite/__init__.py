@@ -13,6 +13,7 @@ from distqueue.conformance.suite.dedup import Dedup
 from distqueue.conformance.suite.dying import Dying
 from distqueue.conformance.suite.expiry import Expiry
 from distqueue.conformance.suite.fencing import Fences
+from distqueue.conformance.suite.filling import Filling
 from distqueue.conformance.suite.following import AckThen
 from distqueue.conformance.suite.groups import Groups
 from distqueue.conformance.suite.keeping import Keeping
@@ -55,6 +56,7 @@ class BackendConformance(
     Closing,
     Clocks,
     Reopening,
+    Filling,
     Fences,
     Moving,
     Keeping,

@@ -26,22 +26,20 @@ from distqueue.commands import (
     Stats,
 )
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import LONG, Subject, ids
+from distqueue.conformance.suite.subject import LONG, Subject
 from distqueue.errors import InvalidTask, Moved, Refused
 from distqueue.fences import EVERY, FenceLevel
 from distqueue.ids import new_token
-from distqueue.results import Claimed, Cleared, Counted, Fenced, Lease, Loaded, PauseSet, Settled, Stored
+from distqueue.results import Claimed, Cleared, Counted, Fenced, Lease, Settled, Stored
 from distqueue.task import RememberedTask, TaskRecord, TaskState
-from distqueue.transfer.ends import End
-from distqueue.transfer.moving import move_store
 
 HERE, THERE, ELSEWHERE = "acme:///here", "acme:///there", "acme:///elsewhere"
 DRAINING, FROZEN, GONE = FenceLevel.DRAINING, FenceLevel.FROZEN, FenceLevel.MOVED
 FILLING, OPEN = FenceLevel.FILLING, FenceLevel.NONE
 
 
-class Fences(Subject):
-    """Fences."""
+class Fencing(Subject):
+    """What the tests of both ends of a move have in common."""
 
     def fence(self, level: FenceLevel, note: str = THERE, queue: str | None = None) -> FenceLevel:
         """Fence a queue, step by step, and return the level that stands then."""
@@ -79,6 +77,10 @@ class Fences(Subject):
             assert isinstance(outcome, Moved), (command, outcome)
             assert note in str(outcome)
         assert self.everything_of() == before
+
+
+class Fences(Fencing):
+    """Fences."""
 
     @clause(
         "FENCE-1",
@@ -230,73 +232,6 @@ class Fences(Subject):
         assert self.same(self.take_all(), "b c d")
 
     @clause(
-        "FENCE-8",
-        "a queue is filled by what is loaded, and by nothing else",
-        needs="fence browse pause",
-        look="load has to compare its source with the fence's note; time stands still while filling",
-    )
-    def test_a_queue_is_filled_by_loads(self) -> None:
-        for name in ("a", "b", "out"):
-            self.put(task_id=name, queue="source")
-        gone = self.claim(queue="source")[0]
-        self.ok(Ack(queue="source", receipt=gone.receipt), Settled)
-        out = self.claim(queue="source", lease=self.moment)[0]
-        records = [_in(self.queue, each) for each in self.everything_of("source")]
-        self.refuse(Load.of(records[0], HERE), Moved)
-        assert self.browse() == []
-        assert self.fence(FILLING, HERE) is FILLING
-        self.refuse(Load.of(records[0], THERE), Moved)
-        for source in (HERE, ""):
-            for outcome in self.broker.apply([Load.of(each, source) for each in records]):
-                assert isinstance(outcome, Loaded)
-        self.pass_time(self.moment)
-        assert self.everything_of() == records
-        self.refuses_all(self.what_a_fence_refuses(), HERE)
-        self.refuses_all([Ack(queue=self.queue, receipt=out.receipt)], HERE)
-        for level in (DRAINING, FROZEN):
-            self.refuse(Fence(queue=self.queue, level=level, note=HERE), Moved)
-        assert self.fence(FILLING, HERE) is FILLING
-        assert self.everything_of() == records
-        self.ok(Pause(queue=self.queue), PauseSet)
-        assert self.fence(OPEN, HERE) is OPEN
-        assert self.claim() == []
-        self.ok(Resume(queue=self.queue), PauseSet)
-        assert {*self.take_all().split(), gone.task_id} == {"a", "b", "out"}
-        assert self.ok(self.make(task_id=gone.task_id), Stored).duplicate is not self.lacks("dedup")
-
-    @clause(
-        "FENCE-9",
-        "a queue that has tasks is not filled, and one without forgets its ids",
-        needs="fence browse",
-        look="the fence filling: tell next_fence whether there are tasks, and clear the memory then",
-    )
-    def test_only_an_empty_queue_is_filled(self) -> None:
-        self.put(task_id="mine")
-        self.refuse(Fence(queue=self.queue, level=FILLING, note=HERE), Refused)
-        assert self.stats().fence is OPEN
-        self.ack(self.take("mine"))
-        self.fence(FILLING, HERE)
-        assert self.everything_of() == []
-
-    @clause(
-        "FENCE-10",
-        "a queue that has moved is filled from there, and forgets what it had",
-        needs="fence browse",
-        look="from moved to filling: next_fence allows it for the same note only; clear the queue with it",
-    )
-    def test_a_moved_queue_comes_back(self) -> None:
-        self.put_all("a b")
-        self.fence(GONE, THERE)
-        self.refuse(Fence(queue=self.queue, level=FILLING, note=ELSEWHERE), Moved)
-        assert self.fence(FILLING, THERE) is FILLING
-        assert self.everything_of() == []
-        assert self.fence(GONE, THERE) is GONE
-        assert self.fence(FILLING, THERE) is FILLING
-        self.ok(Clear(queue=self.queue), Cleared)
-        assert self.fence(OPEN, THERE) is OPEN
-        self.put(task_id="a")
-
-    @clause(
         "FENCE-11",
         "no queue is made in a store that moves, and those that are there go on",
         needs="fence pause",
@@ -316,7 +251,7 @@ class Fences(Subject):
             if level is GONE:
                 self.ok(Clear(queue="new"), Cleared)
             self.refuse(Claim(queue="new", token=new_token()), Moved)
-            self.refuse(Load.of(_in("new", self.record("it"))), Moved)
+            self.refuse(Load.of(in_queue("new", self.record("it"))), Moved)
             self.put(task_id=f"go-{level}")
         lease = self.take("it")
         then = (self.make(task_id="then", queue="new"),)
@@ -374,35 +309,7 @@ class Fences(Subject):
         self.refuse(Fence(queue=self.queue, level=DRAINING, note=note), InvalidTask)
         assert self.stats().fence is OPEN
 
-    @clause(
-        "FENCE-15",
-        "a whole store moves to another one, and back",
-        needs="fence browse pause",
-        look="what the single steps leave: fence, export, load, clear, pause; run FENCE-1 to 10 first",
-    )
-    def test_a_store_moves_and_comes_back(self) -> None:
-        self.put_all("acked dead a b c")
-        self.ack(self.take("acked"))
-        self.reject(self.take("dead"), "no good")
-        self.put(task_id="x", queue="paused")
-        self.ok(Pause(queue="paused"), PauseSet)
-        line = self.browse(order="line")
-        before = [self.everything_of(), self.everything_of("paused")]
-        ends = [End(self.broker, HERE), End(self.open(self.fresh_url()), THERE)]
-        for here, there in (ends, ends[::-1], ends):
-            moved = move_store(here, there)
-            assert [(each.queue, each.tasks, each.is_old) for each in moved] == [
-                ("paused", 1, False),
-                (self.queue, 4, False),
-            ]
-            assert all(each.is_old for each in move_store(here, there))
-            self.broker = there.broker
-            assert [self.everything_of(), self.everything_of("paused")] == before
-            assert self.browse(order="line") == line
-        assert self.claim(queue="paused") == []
-        self.put(task_id="behind")
-        assert self.same(ids(self.claim(100)), "a b c behind")
 
-
-def _in[R: TaskRecord | RememberedTask](queue: str, record: R) -> R:
+def in_queue[R: TaskRecord | RememberedTask](queue: str, record: R) -> R:
+    """Return a record as if it were of another queue."""
     return msgspec.structs.replace(record, queue=queue)

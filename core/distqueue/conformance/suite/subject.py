@@ -31,7 +31,8 @@ from distqueue.commands import (
 from distqueue.conformance.clauses import DECLARED, Clause
 from distqueue.conformance.harness import Harness, harness_for
 from distqueue.conformance.processes import OtherProcess
-from distqueue.conformance.report import Fact, State
+from distqueue.conformance.report import Fact
+from distqueue.conformance.suite.holding import NotRun, hold
 from distqueue.errors import LeaseLost, Refused, SettleRefused
 from distqueue.ids import new_task_id, new_token
 from distqueue.opening import open_broker
@@ -75,10 +76,6 @@ class StoreOptions(TypedDict, total=False):
 
     dedup_window: float
     dedup_max: int
-
-
-class NotRun(Exception):
-    """A clause was not run, and the message says why."""
 
 
 class Subject:
@@ -134,26 +131,8 @@ class Subject:
     # --- Clauses ----------------------------------------------------------------------------------
 
     def hold(self, clause: Clause, test: Callable[[], None]) -> None:
-        """Hold a clause against the backend, and note what became of it.
-
-        A clause whose capability is not declared is refused: then what is left without it is checked. One
-        that asks what the harness cannot do is not run. One that fails, and does not fail again, is flaky.
-        """
-        try:
-            for capability in clause.needs:
-                if self.lacks(capability):
-                    self.note(Fact.STATE, State.REFUSED)
-                    self.note(Fact.REASON, f"{capability} is not declared")
-                    self.check_without(capability)
-                    return
-            self._ask_for(clause)
-            self._without_skipping(test)
-        except (Exception, pytest.fail.Exception) as error:
-            if self.tries_again and self._passes_now(test):
-                self.note(Fact.STATE, State.FLAKY)
-                error.add_note("FLAKY: it passed when it was tried again")
-            error.add_note(f"{clause.id}: {clause.text}\nwhere to look: {clause.look}")
-            raise
+        """Hold a clause against the backend, and note what became of it."""
+        hold(self, clause, test)
 
     def note(self, fact: Fact, value: object) -> None:
         """Note something for the report."""
@@ -165,31 +144,12 @@ class Subject:
         """End the test: nothing is known about its clause, for a reason that the report says."""
         raise NotRun(why)
 
-    def _ask_for(self, clause: Clause) -> None:
-        reasons = [reason for ability in clause.asks if (reason := self.rig.missing(ability)) is not None]
-        if clause.slow and self.is_quick:
-            reasons.append("it is left out of a quick run")
-        if reasons:
-            self._leave_out(reasons[0])
-
-    def _without_skipping(self, test: Callable[[], None]) -> None:
-        try:
-            test()
-        except NotRun as left_out:
-            self._leave_out(str(left_out))
-        except pytest.skip.Exception as skipped:
-            raise AssertionError(f"a clause cannot be skipped: declare less instead ({skipped})") from None
-
-    def _leave_out(self, why: str) -> NoReturn:
-        self.note(Fact.STATE, State.NOT_RUN)
-        self.note(Fact.REASON, why)
-        pytest.skip(f"NOT RUN: {why}")
-
-    def _passes_now(self, test: Callable[[], None]) -> bool:
+    def passes_now(self, check: Callable[[], None]) -> bool:
+        """Whether a check passes on a fresh store, once everything that was opened is closed."""
         try:
             self.cleanup.close()
             with self.opened_in(self._directory):
-                test()
+                check()
         except (Exception, pytest.fail.Exception, pytest.skip.Exception):  # noqa: BLE001 - whatever it is
             return False
         return True
