@@ -1,30 +1,17 @@
-"""The verbs, carried out on six tables.
-
-| table | key | value |
-|---|---|---|
-| queues | queue | whether it is paused, and how many ids are remembered |
-| ids | queue, task id | number, of a task or of an id that is remembered |
-| tasks | queue, number | the task |
-| line | queue, priority, place, number | of each ready task |
-| times | queue, time, number | of each scheduled or leased task: when it is due, or its lease ends |
-| gone | queue, number | an id that is remembered after its task is gone |
-
-The unnamed table has the format and the last number that was given out.
-"""
+"""The verbs."""
 
 from __future__ import annotations
 
-import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import islice, takewhile
-from typing import Any, Self
+from itertools import islice
+from typing import Self
 
 import msgspec
 from msgspec.structs import replace
 
-from distqueue.backend import Backend, each
+from distqueue.backend import each
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import (
@@ -59,24 +46,18 @@ from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.urls import StoreURL
 from distqueue_lmdb.environment import Environment, let_go, open_environment
+from distqueue_lmdb.keys import packed, prefix, remembered_in, time_in, unpacked
 from distqueue_lmdb.plugin import LMDB, LmdbOptions
+from distqueue_lmdb.tasks import Tasks
 
 READY, SCHEDULED, LEASED = TaskState.READY, TaskState.SCHEDULED, TaskState.LEASED
 DONE, DEAD = TaskState.DONE, TaskState.DEAD
-SIGN, ALL = 1 << 63, (1 << 64) - 1
 
 
-class QueueRow(msgspec.Struct):
-    paused: bool = False
-    remembered: int = 0
-
-
-class LmdbBackend(Backend):
+class LmdbBackend(Tasks):
     """``lmdb:///DIRECTORY``."""
 
     poll_interval = 0.02
-    now = 0.0
-    last = 0
     room = 0
 
     @classmethod
@@ -85,9 +66,7 @@ class LmdbBackend(Backend):
         return cls(open_environment(path, options.map_size, options.lock_timeout, create), options)
 
     def __init__(self, environment: Environment, options: LmdbOptions) -> None:
-        super().__init__()
-        self.store = environment
-        self.options = options
+        super().__init__(environment, options)
         close_after_fork(self)
 
     @property
@@ -111,128 +90,6 @@ class LmdbBackend(Backend):
 
     def leave_to_parent(self) -> None:
         """The environment closes its copies itself, before a child can open the store again."""
-
-    # --- Steps ------------------------------------------------------------------------------------
-
-    def names(self, commands: Iterable[Command]) -> set[str]:
-        """Return the queues that commands are about."""
-        names = {command.queue for command in commands}
-        names |= {put.queue for command in commands if isinstance(command, Ack) for put in command.then}
-        if EVERY in names:
-            names = names - {EVERY} | {key.decode() for key, _ in self.store.scan("queues")}
-        return names
-
-    def let_time_pass(self, queue: str) -> None:
-        """Let leases end, tasks become due and ids be forgotten."""
-        times = takewhile(
-            lambda entry: time_in(entry[0]) <= self.now, self.store.scan("times", prefix(queue))
-        )
-        for key, _ in list(times):
-            task = self.task(queue, key[-8:])
-            if task.state is LEASED:
-                self.fail(task, "the lease ran out", receipt=None)
-            else:
-                self.keep(task, state=READY, until=None, place=self.next_number())
-        oldest = remembered_in(self.store.scan("gone", prefix(queue)))
-        self.forget(queue, [*takewhile(lambda gone: self.now - gone.at >= self.options.dedup_window, oldest)])
-
-    def row(self, queue: str) -> QueueRow:
-        return msgspec.json.decode(self.store.get("queues", queue.encode()) or b"{}", type=QueueRow)
-
-    def set_row(self, queue: str, row: QueueRow) -> None:
-        self.store.set("queues", queue.encode(), msgspec.json.encode(row))
-
-    def next_number(self) -> int:
-        """Return a higher number than all before: the order of puts, and the places in line."""
-        self.last += 1
-        return self.last
-
-    def task(self, queue: str, number: bytes) -> TaskRecord:
-        return decoded(self.store.get("tasks", prefix(queue) + number) or b"")
-
-    def tasks(self, queue: str, after: int | None = None) -> Iterator[TaskRecord]:
-        """Go through the tasks of a queue in the order of their numbers."""
-        start = b"" if after is None else prefix(queue) + packed(after)
-        return (decoded(value) for _, value in self.store.scan("tasks", prefix(queue), start))
-
-    def insert(self, task: TaskRecord) -> None:
-        if self.store.get("queues", task.queue.encode()) is None:
-            self.set_row(task.queue, QueueRow())
-        self.store.set("ids", prefix(task.queue) + task.task_id.encode(), packed(task.number))
-        self.write(task)
-
-    def write(self, task: TaskRecord) -> None:
-        self.store.set("tasks", prefix(task.queue) + packed(task.number), msgspec.json.encode(task))
-        if entry := index_of(task):
-            self.store.set(*entry)
-
-    def remove(self, task: TaskRecord) -> None:
-        self.store.delete("ids", prefix(task.queue) + task.task_id.encode())
-        self.store.delete("tasks", prefix(task.queue) + packed(task.number))
-        if entry := index_of(task):
-            self.store.delete(*entry)
-
-    def keep(self, task: TaskRecord, **changes: Any) -> TaskRecord:
-        """Store a task, which is in the store as given, with changes."""
-        changed = replace(task, **changes)
-        if entry := index_of(task):
-            self.store.delete(*entry)
-        self.write(changed)
-        return changed
-
-    def fail(self, task: TaskRecord, error: str | None, **changes: Any) -> TaskRecord:
-        """Let an attempt have failed: the task is ready for the next one, or dead."""
-        if task.max_attempts is not None and task.attempt >= task.max_attempts:
-            return self.keep(task, state=DEAD, until=None, error=error, **changes)
-        attempt = task.attempt + 1
-        return self.keep(task, state=READY, until=None, attempt=attempt, error=error, **changes)
-
-    # --- Remembered ids ---------------------------------------------------------------------------
-
-    def remember(self, gone: RememberedTask) -> None:
-        """Remember an id; if these are too many, forget the oldest."""
-        if not self.options.dedup_window or not self.options.dedup_max:
-            return
-        number = packed(self.next_number())
-        self.store.set("gone", prefix(gone.queue) + number, msgspec.json.encode(gone))
-        self.store.set("ids", prefix(gone.queue) + gone.task_id.encode(), number)
-        row = self.row(gone.queue)
-        self.set_row(gone.queue, replace(row, remembered=row.remembered + 1))
-        oldest = remembered_in(self.store.scan("gone", prefix(gone.queue)))
-        self.forget(gone.queue, [*islice(oldest, max(0, row.remembered + 1 - self.options.dedup_max))])
-
-    def forget(self, queue: str, entries: list[RememberedTask]) -> None:
-        """Forget ids."""
-        for gone in entries:
-            key = prefix(queue) + gone.task_id.encode()
-            self.store.delete("gone", prefix(queue) + (self.store.get("ids", key) or b""))
-            self.store.delete("ids", key)
-        if entries:
-            row = self.row(queue)
-            self.set_row(queue, replace(row, remembered=row.remembered - len(entries)))
-
-    def known(self, queue: str, task_id: str) -> TaskRecord | RememberedTask | None:
-        """Return the task with an id, or what is remembered of it."""
-        number = self.store.get("ids", prefix(queue) + task_id.encode())
-        if number is None:
-            return None
-        if value := self.store.get("tasks", prefix(queue) + number):
-            return decoded(value)
-        return msgspec.json.decode(self.store.get("gone", prefix(queue) + number) or b"", type=RememberedTask)
-
-    def end_task(self, task: TaskRecord, verb: str) -> None:
-        """Remove a task, and remember its id."""
-        self.remove(task)
-        self.remember(
-            RememberedTask(
-                task_id=task.task_id,
-                queue=task.queue,
-                at=self.now,
-                checksum=checksum(bytes(task.data)),
-                settled=verb,
-                receipt=task.receipt,
-            )
-        )
 
     # --- Publishing -------------------------------------------------------------------------------
 
@@ -456,49 +313,6 @@ class LmdbBackend(Backend):
             record = replace(record, place=self.next_number())
         self.insert(record)
         return Loaded(task_id=task_id)
-
-
-def prefix(queue: str) -> bytes:
-    return queue.encode() + b"\0"
-
-
-def packed(number: int) -> bytes:
-    return number.to_bytes(8)
-
-
-def unpacked(number: bytes) -> int:
-    return int.from_bytes(number)
-
-
-def time_key(moment: float) -> bytes:
-    """Return bytes whose order is that of the times, before 1970 too."""
-    bits = unpacked(struct.pack(">d", moment))
-    return packed(bits ^ (SIGN if bits < SIGN else ALL))
-
-
-def time_in(key: bytes) -> float:
-    """Return the time in a key of the table of times."""
-    bits = unpacked(key[-16:-8])
-    moment: float = struct.unpack(">d", packed(bits ^ (SIGN if bits >= SIGN else ALL)))[0]
-    return moment
-
-
-def index_of(task: TaskRecord) -> tuple[str, bytes] | None:
-    """Return where a task stands by its state."""
-    if task.state is READY:
-        place = bytes([255 - task.priority]) + packed(task.place or 0)
-        return "line", prefix(task.queue) + place + packed(task.number)
-    if task.state in (SCHEDULED, LEASED):
-        return "times", prefix(task.queue) + time_key(task.until or 0.0) + packed(task.number)
-    return None
-
-
-def decoded(value: bytes) -> TaskRecord:
-    return msgspec.json.decode(value, type=TaskRecord)
-
-
-def remembered_in(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[RememberedTask]:
-    return (msgspec.json.decode(value, type=RememberedTask) for _, value in entries)
 
 
 def lease_of(task: TaskRecord) -> Lease:
