@@ -11,8 +11,11 @@ from typing import ClassVar, Final
 
 from distqueue.conformance.harness import Harness
 from distqueue.urls import parse_url
+from distqueue_backends import file_backend
 from distqueue_backends.table import clock
 
+_SAFETY_POLL: Final = file_backend.SAFETY_POLL
+_NEVER: Final = 3600.0
 _NO_ENGINE: Final = "the store is in this very process: there is no engine"
 
 
@@ -58,9 +61,20 @@ class MemoryHarness(Harness):
 
 
 class FileHarness(MemoryHarness):
-    """Stores in files whose names end like those of single and of sharded JSON."""
+    """Stores in files whose names end like those of single and of sharded JSON.
+
+    Who waits in this process does not look for itself: a wake-up that is missing would only be late then.
+    """
 
     files: ClassVar[re.Pattern[str]] = re.compile(r".*\.json(\.tmp-[^/]*)?")
+
+    def __init__(self, url: str, directory: Path) -> None:
+        super().__init__(url, directory)
+        vars(file_backend)["SAFETY_POLL"] = _NEVER
+
+    def close(self) -> None:
+        vars(file_backend)["SAFETY_POLL"] = _SAFETY_POLL
+        super().close()
 
     def holds_tasks(self, path: str) -> bool:
         return self.files.fullmatch(os.path.basename(path)) is not None

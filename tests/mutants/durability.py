@@ -55,6 +55,14 @@ def empty_when_opened() -> None:
     around(JsonBackend, "open", open_empty)
 
 
+@mutant("a pause is not among what compaction copies", url=JSON, caught_by="REOPEN-16")
+def compaction_forgets_the_pause() -> None:
+    def note(real: Any, builder: CommitBuilder, op: str, *args: Any, **fields: Any) -> None:
+        real(builder, op, *args, **(fields | {"paused": False} if op == "queue" else fields))
+
+    around(CommitBuilder, "note", note)
+
+
 @mutant("a store that is not there is made, whether it is to be or not", url=JSON, caught_by="REOPEN-12")
 def always_made() -> None:
     around(JsonBackend, "open", lambda real, url, options, *, create: real(url, options, create=True))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from distqueue import groupcommit
 from distqueue.backend import Backend
 from distqueue.broker.door import Door
+from distqueue.combine import Answer
 from distqueue.commands import Command, Put
 from distqueue.errors import Closed
 from distqueue.groupcommit import GroupCommit
 from distqueue.results import Outcome, Seen
+from distqueue_backends import file_backend
 from distqueue_backends.memory import _NAMED, MemoryBackend
 
 from .damage import around, nothing, replace
@@ -156,3 +158,29 @@ def each_open_is_a_store() -> None:
         _NAMED.pop(backend._name or "", None)
 
     around(MemoryBackend, "__init__", init)
+
+
+@mutant(
+    "the answers to calls that are carried out together are cut as if each had one command",
+    url=JSON,
+    caught_by="THREAD-3",
+)
+def answers_of_one_command_each() -> None:
+    def together(
+        real: Callable[..., list[Answer]], apply: object, parts: Sequence[Sequence[Command]]
+    ) -> list[Answer]:
+        outcomes = [outcome for answer in real(apply, parts) for outcome in answer]  # type: ignore[union-attr]
+        return [outcomes[start : start + len(part)] for start, part in enumerate(parts)]
+
+    around(groupcommit, "apply_together", together)
+
+
+@mutant(
+    "nobody who waits is woken by a lease that ends, or by a task that is due", url=JSON, caught_by="WAIT-4"
+)
+def no_wake_up_by_time() -> None:
+    around(
+        file_backend,
+        "longest_wait",
+        lambda real, clock, seen, timeout: real(clock, Seen(version=seen.version), timeout),
+    )

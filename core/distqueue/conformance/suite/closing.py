@@ -121,6 +121,23 @@ class Threads(Subject):
             assert self.stats().ready == self.stats().leased == 0
 
     @clause(
+        "THREAD-3",
+        "calls of many commands that threads make at the same time get their own outcomes, each of them",
+        look="calls that are carried out together: where the answer to each begins",
+    )
+    def test_calls_of_threads_are_told_apart(self) -> None:
+        def publish(name: str) -> None:
+            for number in range(30):
+                names = [f"{name}.{number}.{each}" for each in range(1 + number % 3)]
+                outcomes = self.broker.apply([self.make(task_id=each) for each in names])
+                assert [expect(outcome, Stored).task_id for outcome in outcomes] == names
+
+        publishers = [self.in_thread(lambda name=name: publish(name)) for name in "abcdef"]  # type: ignore[misc]
+        for publisher in publishers:
+            publisher.result(self.patience)
+        assert self.stats().ready == 6 * 60
+
+    @clause(
         "THREAD-2",
         "of many threads that put one task one stores it",
         look="checking the id and inserting are two steps: a unique constraint or a lock has to join them",

@@ -63,6 +63,34 @@ class Reopening(Subject):
             assert everything() == before
 
     @clause(
+        "REOPEN-16",
+        "everything is as before once the store has tidied up its files, and opened again after that",
+        needs="durability browse",
+        look="what compaction copies: each field of a task, and what a queue has beside its tasks",
+        slow=True,
+    )
+    def test_tidying_up_changes_nothing(self) -> None:
+        self.fill_for_reopening()
+        self.put(task_id="held", queue="paused")
+        if not self.lacks("pause"):
+            self.do(Pause(queue="paused"))
+
+        def everything() -> object:
+            names = (self.queue, "other", "paused")
+            return [
+                (self.browse(queue=name), self.remembered(queue=name), self.stats(name)) for name in names
+            ]
+
+        before = everything()
+        for _ in range(20):  # until garbage outweighs the rest
+            self.broker.apply([self.make("x" * 20_000, queue="churn") for _ in range(10)])
+            leases = self.claim(10, queue="churn")
+            self.broker.apply([Ack(queue="churn", receipt=lease.receipt) for lease in leases])
+        assert everything() == before
+        self.reopen()
+        assert everything() == before
+
+    @clause(
         "REOPEN-2",
         "the order of claims goes on where it was",
         needs="durability ordering",
