@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from distqueue.commands import Claim
+from distqueue.commands import Claim, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, ids
 from distqueue.errors import Unsupported
-from distqueue.results import Claimed, Lease
+from distqueue.results import Claimed, Lease, Settled
 from distqueue.task import TaskState
 
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - no password
@@ -104,7 +104,8 @@ class Claiming(Subject):
         look="reclaim: find by token what is still leased, with the old receipts and ends, and lease nothing",
     )
     def test_a_claim_can_be_repeated(self) -> None:
-        self.put_all("a b c d")
+        self.put_all("a b c")
+        self.put(task_id="d", priority=0 if self.lacks("priorities") else 1)
         command = Claim(queue=self.queue, token=TOKEN, count=3, lease=LONG)
         first = self.ok(command, Claimed).leases
         again = Claim(queue=self.queue, token=TOKEN, count=3, lease=LONG, again=True)
@@ -140,11 +141,13 @@ class Claiming(Subject):
         look="release: take back the failure that claim counted, or count failures only when they happen",
     )
     def test_a_release_uses_up_no_attempt(self) -> None:
-        self.put(task_id="it")
+        self.put(task_id="it", max_attempts=2)
         for deliveries in range(1, 5):
             lease = self.take("it")
             assert (lease.attempt, lease.deliveries) == (1, deliveries)
             self.release(lease)
+        retry = Retry(queue=self.queue, receipt=self.take("it").receipt, delay=0.0)
+        assert self.ok(retry, Settled).state is TaskState.READY
 
     @clause(
         "COUNT-2",
