@@ -27,6 +27,8 @@ from distqueue.errors import (
     PayloadMismatch,
     PluginError,
     Refused,
+    RejectTask,
+    RetryTask,
     SettleRefused,
     ShardUnavailable,
     StoreBusy,
@@ -50,6 +52,7 @@ from distqueue.retry import Backoff
 from distqueue.task import TaskRecord, TaskState
 
 if TYPE_CHECKING:
+    from distqueue.app import App, CurrentDelivery, TaskFunction, current_delivery
     from distqueue.async_queue import AsyncQueue
     from distqueue.broker.event import Event, EventOwner, EventType
     from distqueue.consumer import Consumer, Task
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AckTimeout",
     "AlreadySettled",
+    "App",
     "AsyncDelivery",
     "AsyncQueue",
     "Backoff",
@@ -71,6 +75,7 @@ __all__ = [
     "Closed",
     "ConfigError",
     "Consumer",
+    "CurrentDelivery",
     "Delivery",
     "DistqueueError",
     "Event",
@@ -86,6 +91,8 @@ __all__ = [
     "PutOptions",
     "Queue",
     "Refused",
+    "RejectTask",
+    "RetryTask",
     "SettleRefused",
     "ShardUnavailable",
     "StoreBusy",
@@ -97,6 +104,7 @@ __all__ = [
     "StoreServed",
     "Stored",
     "Task",
+    "TaskFunction",
     "TaskGone",
     "TaskIn",
     "TaskNotFound",
@@ -107,20 +115,25 @@ __all__ = [
     "UnknownBackend",
     "Unsupported",
     "UnsupportedFormat",
+    "current_delivery",
 ]
 
 
 _LATER = {
+    "App": "distqueue.app",
     "AsyncQueue": "distqueue.async_queue",
     "BrokerManager": "distqueue.manager",
     "Consumer": "distqueue.consumer",
+    "CurrentDelivery": "distqueue.app",
     "Event": "distqueue.broker.event",
     "EventOwner": "distqueue.broker.event",
     "EventType": "distqueue.broker.event",
     "Publisher": "distqueue.publisher",
     "PutOptions": "distqueue.request",
     "Task": "distqueue.consumer",
+    "TaskFunction": "distqueue.app",
     "TaskIn": "distqueue.publisher",
+    "current_delivery": "distqueue.app",
 }
 """What is imported when it is asked for: asyncio is a third of what everything else costs."""
 

@@ -128,7 +128,7 @@ class AsyncQueue(Client[_AsyncSession]):
 
     async def put(self, data: object, **options: Unpack[PutOptions]) -> Stored:
         """As :meth:`Queue.put <distqueue.queue.Queue.put>`."""
-        return await self._ask(self._putter.one(data, options), Stored)
+        return await self._ask(self._putter.made(data, options), Stored)
 
     async def put_many(self, payloads: Iterable[object], **options: Unpack[PutOptions]) -> list[Stored]:
         """As :meth:`Queue.put_many <distqueue.queue.Queue.put_many>`."""

@@ -14,6 +14,7 @@ from distqueue.defaults import Defaults
 from distqueue.errors import CarriedAcrossFork, Closed
 from distqueue.ids import new_token
 from distqueue.limits import check_queue_name
+from distqueue.payload import Payload
 from distqueue.request import PutOptions, Putter
 from distqueue.session import Session
 from distqueue.times import Duration, seconds
@@ -45,11 +46,18 @@ class Client[S: Session](ABC):
 
     @classmethod
     def opened_by(
-        cls, open_broker: Callable[[], Broker], name: str = "default", defaults: Defaults | None = None
+        cls,
+        open_broker: Callable[[], Broker],
+        name: str = "default",
+        defaults: Defaults | None = None,
+        open_within: Callable[[object], Broker] | None = None,
     ) -> Self:
-        """Return a queue on the broker that ``open_broker`` returns, once it is needed, in each process."""
+        """Return a queue on the broker that ``open_broker`` returns, once it is needed, in each process.
+
+        ``open_within`` returns one that carries out puts in the transaction of a connection.
+        """
         client = cls.__new__(cls)
-        client._set_up(open_broker, name, defaults or Defaults())
+        client._set_up(open_broker, name, defaults or Defaults(), open_within)
         return client
 
     def __repr__(self) -> str:
@@ -64,6 +72,10 @@ class Client[S: Session](ABC):
             InvalidTask: the payload cannot be written as JSON, or an option is not what it has to be.
         """
         return self._putter.one(data, options)
+
+    def task_of(self, payload: Payload, **options: Unpack[PutOptions]) -> Put:
+        """Return a task as :meth:`task` does, with a payload that is encoded already."""
+        return self._putter.of(payload, options)
 
     @abstractmethod
     def _new_session(self, open_broker: Callable[[], Broker]) -> S:

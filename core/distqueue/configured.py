@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from distqueue.broker import Broker
@@ -15,11 +14,20 @@ from distqueue.urls import StoreURL
 
 
 class Configured(NamedTuple):
-    """What holds for a queue, and what opens its store, or lets a connection stand for it."""
+    """What holds for a queue, where its store is, and what opens it, or lets a connection stand for it."""
 
     defaults: Defaults
-    open_broker: Callable[[], Broker]
-    open_within: Callable[[object], Broker]
+    url: StoreURL
+    options: dict[str, Any]
+    observers: tuple[str, ...]
+
+    def open_broker(self) -> Broker:
+        """Open the store."""
+        return open_broker(self.url, observers=self.observers, **self.options)
+
+    def open_within(self, connection: object) -> Broker:
+        """Return what puts in the transaction that is open on an application's connection."""
+        return open_within(self.url, connection, **self.options)
 
 
 def configured(url: str | StoreURL | None, queue: str, options: Mapping[str, object]) -> Configured:
@@ -35,9 +43,4 @@ def configured(url: str | StoreURL | None, queue: str, options: Mapping[str, obj
     own |= {name: value for name, value in options.items() if name in own}
     rest = {name: value for name, value in options.items() if name not in own}
     defaults = convert_options(Defaults, own, owner=f"queue {queue!r}", lax=False)
-    store: dict[str, Any] = {**settings.options, **rest}
-    return Configured(
-        defaults,
-        partial(open_broker, settings.url, observers=settings.observers, **store),
-        partial(open_within, settings.url, **store),
-    )
+    return Configured(defaults, settings.url, {**settings.options, **rest}, settings.observers)

@@ -4,7 +4,8 @@
     ├── ConfigError          before anything is opened
     ├── StoreError           opening a store, or the store as a whole
     ├── Refused              one command was refused: certainly nothing was stored or changed
-    └── OutcomeUnknown       the command may or may not have been carried out
+    ├── OutcomeUnknown       the command may or may not have been carried out
+    └── HandlerVerdict       raised by a handler, to say what becomes of its task
 
 Each message says what to do. An error that travels between processes is rebuilt from its class
 name and its message, so every class here can be made from one string.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from distqueue.results import Outcome
+    from distqueue.times import Duration
 
 
 class DistqueueError(Exception):
@@ -181,3 +183,30 @@ class OutcomeUnknown(DistqueueError):
 
 class AckTimeout(OutcomeUnknown, TimeoutError):
     """No acknowledgement arrived in time: publish again with the same task id."""
+
+
+# --- Raised by handlers -----------------------------------------------------------------------------
+
+
+class HandlerVerdict(DistqueueError):
+    """What a handler raises to decide itself what becomes of its task."""
+
+
+class RetryTask(HandlerVerdict):
+    """Try the task again after ``delay`` (seconds or ``timedelta``; ``None``: as its retry policy says).
+
+    It uses up an attempt, as any failure does.
+
+    >>> raise RetryTask("the service is down for maintenance", delay=600)      # doctest: +SKIP
+    """
+
+    def __init__(self, message: str = "", delay: Duration | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class RejectTask(HandlerVerdict):
+    """The task can never succeed: it is dead at once, whatever attempts are left.
+
+    >>> raise RejectTask("there is no such customer")                          # doctest: +SKIP
+    """

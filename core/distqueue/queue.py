@@ -70,7 +70,8 @@ class Queue(Client[Session]):
     def put(self, data: object, *, connection: object = None, **options: Unpack[PutOptions]) -> Stored:
         """Store one task, and return once it is as durable as the store makes it.
 
-        ``data`` is anything that can be written as JSON. The options are those of
+        ``data`` is anything that can be written as JSON, or a task made by :meth:`task`, which has its own
+        options. The options are those of
         :class:`~distqueue.request.PutOptions`: ``task_id``, ``delay``, ``due``, ``priority``,
         ``max_attempts``, ``expires_in``, ``keep_done``, ``group``, ``unique``, ``publisher_id``
         and ``headers``.
@@ -87,7 +88,7 @@ class Queue(Client[Session]):
 
         >>> queue.put({"to": "a@example.org"}, delay=10).task_id               # doctest: +SKIP
         """
-        put = self._putter.one(data, options)
+        put = self._putter.made(data, options)
         if connection is None:
             return self._ask(put, Stored)
         return expect(self._within(connection).apply([put])[0], Stored)

@@ -63,8 +63,28 @@ class Putter:
         Raises:
             InvalidTask: the payload cannot be written as JSON, or an option is not what it has to be.
         """
+        return self.of(encode(data), options)
+
+    def made(self, data: object, options: PutOptions) -> Put:
+        """Make one put, or return ``data`` if it is one already, with options of its own.
+
+        Raises:
+            InvalidTask: as :meth:`one`, or options are given for a task that has its own.
+        """
+        if type(data) is not Put:
+            return self.one(data, options)
+        if options:
+            raise InvalidTask(f"task {data.task_id} is made already; give its options to queue.task(…)")
+        return data
+
+    def of(self, payload: Payload, options: PutOptions) -> Put:
+        """Make one put of a payload that is encoded already.
+
+        Raises:
+            InvalidTask: an option is not what it has to be.
+        """
         template = self._template(options) if options else self._plain
-        return _filled(template, template.task_id or new_task_id(), encode(data))
+        return _filled(template, template.task_id or new_task_id(), payload)
 
     def batches(
         self, items: Iterable[object], options: PutOptions, max_batch: int

@@ -28,12 +28,15 @@ class ExitCode(IntEnum):
     """The outcome is unknown: put again with the same id."""
     BUSY = 6
     """The store stayed locked by others; nothing was done. Try again."""
+    STOPPED = 7
+    """A worker had to stop handlers that ran; their tasks were given back."""
 
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 the store, the configuration or a file cannot be used; 2 the command line is "
     "wrong; 3 no such task, or nothing to get; 4 refused, nothing was stored; 5 the outcome is unknown, "
-    "put again with the same id; 6 the store was busy, try again; 130 and 143 interrupted."
+    "put again with the same id; 6 the store was busy, try again; 7 handlers were stopped and their tasks "
+    "given back; 130 and 143 interrupted."
 )
 """The end of the help."""
 

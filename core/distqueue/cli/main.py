@@ -25,6 +25,7 @@ from distqueue.cli import (
     serve,
     settle,
     transfer,
+    work,
 )
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
@@ -41,6 +42,9 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "retry": settle.retry,
         "release": settle.release,
         "reject": settle.reject,
+    },
+    "Run functions": {
+        "work": work.work,
     },
     "Look": {
         "show": read.show,

@@ -1,0 +1,62 @@
+"""What came of a handler: the verb that settles its task, as it is told by whoever ran it."""
+
+from __future__ import annotations
+
+from traceback import format_exception
+from typing import Literal
+
+import msgspec
+
+from distqueue.app.policy import Policy
+from distqueue.commands import Ack, Put, Reject, Release, Retry, Settle
+from distqueue.delivery import error_text
+from distqueue.errors import RejectTask, RetryTask
+from distqueue.retry import Backoff
+from distqueue.times import seconds as to_seconds
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How one delivery ended. ``seconds`` is how long the handler ran, ``delay`` also in seconds."""
+
+    verb: Literal["ack", "retry", "reject", "release"]
+    error: str | None = None
+    traceback: str | None = None
+    delay: float | None = None
+    then: tuple[Put, ...] = ()
+    seconds: float = 0.0
+
+    def command(self, queue: str, receipt: str, backoff: Backoff) -> Settle:
+        """Return the command that settles the delivery."""
+        match self.verb:
+            case "ack":
+                return Ack(queue=queue, receipt=receipt, then=self.then)
+            case "retry":
+                return Retry(
+                    queue=queue,
+                    receipt=receipt,
+                    delay=self.delay,
+                    error=self.error,
+                    traceback=self.traceback,
+                    backoff=backoff,
+                )
+            case "reject":
+                return Reject(queue=queue, receipt=receipt, error=self.error, traceback=self.traceback)
+            case "release":
+                return Release(queue=queue, receipt=receipt, delay=self.delay or 0.0)
+
+
+def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:
+    """Return what an exception of a handler makes of its task."""
+    text = str(error) if isinstance(error, RetryTask | RejectTask) and str(error) else error_text(error)
+    match error:
+        case RetryTask():
+            delay = None if error.delay is None else max(0.0, to_seconds("delay", error.delay))
+            return Ended(verb="retry", error=text, delay=delay, seconds=seconds)
+        case RejectTask():
+            return Ended(verb="reject", error=text, seconds=seconds)
+    return Ended(
+        verb="retry" if policy.retries(error) else "reject",
+        error=text,
+        traceback="".join(format_exception(error)),
+        seconds=seconds,
+    )

@@ -1,0 +1,53 @@
+"""Carrying out one call: from the payload to what came of it. Workers and tests go this same way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from distqueue.app.call import decode_call
+from distqueue.app.current import CurrentDelivery, current
+from distqueue.app.ended import Ended, ended_by
+from distqueue.app.function import TaskFunction
+
+
+def handle(task: TaskFunction[..., Any], delivery: CurrentDelivery, payload: bytes) -> Ended:
+    """Run a handler in this thread, and return what came of it; nothing that it raises gets through."""
+    began = time.monotonic()
+    token = current.set(delivery)
+    try:
+        bound = task.arguments.decode(decode_call(payload).args)
+        task.function(*bound.args, **bound.kwargs)
+    except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is a failure like any other
+        return ended_by(error, task.policy, time.monotonic() - began)
+    finally:
+        current.reset(token)
+    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=time.monotonic() - began)
+
+
+async def handle_async(task: TaskFunction[..., Any], delivery: CurrentDelivery, payload: bytes) -> Ended:
+    """Run an async handler, and return what came of it; what runs longer than its timeout is cancelled."""
+    began = time.monotonic()
+    token = current.set(delivery)
+    try:
+        bound = task.arguments.decode(decode_call(payload).args)
+        async with asyncio.timeout(task.policy.timeout) as limit:
+            await task.function(*bound.args, **bound.kwargs)
+    except asyncio.CancelledError:
+        raise
+    except TimeoutError as error:
+        seconds = time.monotonic() - began
+        if not limit.expired():
+            return ended_by(error, task.policy, seconds)
+        return Ended(verb="retry", error=timed_out(task.policy.timeout), seconds=seconds)
+    except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is a failure like any other
+        return ended_by(error, task.policy, time.monotonic() - began)
+    finally:
+        current.reset(token)
+    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=time.monotonic() - began)
+
+
+def timed_out(timeout: float | None) -> str:
+    """Return what is recorded of an attempt that took too long."""
+    return f"the handler ran longer than its timeout of {timeout:g} s"

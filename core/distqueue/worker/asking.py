@@ -1,0 +1,107 @@
+"""The store as a worker asks it: in a thread of its own, so that nothing else waits for the disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from logging import getLogger
+from queue import SimpleQueue
+from typing import Final
+
+from distqueue.broker import Broker
+from distqueue.commands import Command
+from distqueue.errors import Closed, StoreError, StoreFailed
+from distqueue.results import Outcome, Seen
+
+_log: Final = getLogger("distqueue.worker")
+_PAUSE: Final = 1.0
+"""How long a wait that fails is put off, in seconds."""
+
+type Answer = list[Outcome] | Exception
+
+
+class Asking:
+    """Carries out one call at a time; ``tell`` is given the answer, in the thread.
+
+    A store that has failed is opened again for the next call.
+    """
+
+    def __init__(self, open_broker: Callable[[], Broker], tell: Callable[[Answer], None]) -> None:
+        self.is_busy = False
+        """Whether a call is under way; its answer ends that."""
+        self.broker = open_broker()
+        self._open_broker = open_broker
+        self._tell = tell
+        self._calls: SimpleQueue[Sequence[Command] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="distqueue-store", daemon=True)
+        self._thread.start()
+
+    def ask(self, commands: Sequence[Command]) -> None:
+        """Let commands be carried out; nothing else may be under way."""
+        self.is_busy = True
+        self._calls.put(commands)
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands in the calling thread; what is asked at the same time is one commit."""
+        return self.broker.apply(commands)
+
+    def close(self) -> None:
+        """Finish the call that is under way, and close the store."""
+        self._calls.put(None)
+        self._thread.join()
+        self.broker.close()
+
+    def _run(self) -> None:
+        while (commands := self._calls.get()) is not None:
+            try:
+                answer: Answer = self.broker.apply(commands)
+            except Exception as error:  # noqa: BLE001 - the worker decides what is to be done about it
+                answer = error
+            if isinstance(answer, StoreFailed | Closed):
+                answer = self._reopened(answer)
+            self._tell(answer)
+
+    def _reopened(self, fault: StoreError) -> Exception:
+        _log.warning("the store is opened again: %s", fault)
+        self.broker.close()
+        try:
+            self.broker = self._open_broker()
+        except Exception as error:  # noqa: BLE001 - tried again with the next call
+            return error
+        return fault
+
+
+class Watch:
+    """Waits for one queue in a thread of its own; ``tell`` is called, in the thread, when there is news."""
+
+    def __init__(self, asking: Asking, queue: str, tell: Callable[[], None]) -> None:
+        self._asking = asking
+        self._queue = queue
+        self._tell = tell
+        self._asked: SimpleQueue[Seen | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="distqueue-watch", daemon=True)
+        self._thread.start()
+
+    def since(self, seen: Seen) -> None:
+        """Tell once there may be more than ``seen``."""
+        self._asked.put(seen)
+
+    def close(self) -> None:
+        """Tell nothing more. The thread ends once the store is closed."""
+        self._closing.set()
+        self._asked.put(None)
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (seen := self._asked.get()) is not None:
+            try:
+                self._asking.broker.wait(self._queue, seen, None)
+            except Exception as error:  # noqa: BLE001 - the next claim finds out what is wrong
+                if not self._closing.wait(_PAUSE):
+                    _log.debug("waiting for %s failed: %s", self._queue, error)
+            if not self._closing.is_set():
+                self._tell()

@@ -1,0 +1,191 @@
+"""The process that runs handlers: ``python -m distqueue.worker.child``, started by its worker.
+
+Sync handlers run in threads, async ones on an event loop in a thread of its own. The main thread only reads
+what the worker says; when the worker is gone, the process ends at once, so that no handler outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from distqueue.app.app import App
+from distqueue.app.current import CurrentDelivery
+from distqueue.app.ended import Ended
+from distqueue.app.function import TaskFunction
+from distqueue.app.handling import handle, handle_async
+from distqueue.app.loading import load_app
+from distqueue.broker.frames import Frames
+from distqueue.errors import DistqueueError
+from distqueue.worker.memory import resident_bytes
+from distqueue.worker.wire import (
+    PIECE,
+    Finish,
+    FromChild,
+    Lost,
+    QueueInfo,
+    Ready,
+    Result,
+    Run,
+    TaskInfo,
+    Unusable,
+    decode_for_child,
+    encode,
+)
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child is started with: its end of the socket, its worker, the app, and how many run at once."""
+
+    fd: int
+    parent: int
+    app: str
+    slots: int
+    url: str | None = None
+    queues: tuple[str, ...] = ()
+    tells_memory: bool = False
+
+
+class Child:
+    """Runs what the worker says, up to ``slots`` handlers at a time."""
+
+    def __init__(self, plan: ChildPlan, sock: socket.socket, app: App) -> None:
+        self._plan = plan
+        self._socket = sock
+        self._app = app
+        self._sending = threading.Lock()
+        self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="distqueue-handler")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: dict[str, CurrentDelivery] = {}
+
+    def serve(self) -> None:
+        """Run what the worker says until it says that nothing more comes, or is gone."""
+        frames = Frames()
+        while data := self._socket.recv(PIECE):
+            frames.feed(data)
+            for frame in frames.whole():
+                match decode_for_child(frame):
+                    case Run() as run:
+                        self._start(run)
+                    case Lost(receipt):
+                        self._lose(receipt)
+                    case Finish():
+                        return
+
+    def _start(self, run: Run) -> None:
+        task = self._app.tasks[run.task]
+        delivery = CurrentDelivery(
+            task_id=run.task_id,
+            queue=run.queue,
+            task=run.task,
+            attempt=run.attempt,
+            deliveries=run.deliveries,
+            max_attempts=run.max_attempts,
+            put_at=run.put_at,
+            headers=run.headers or {},
+        )
+        self._running[run.receipt] = delivery
+        ended: Future[Ended]
+        if task.is_async:
+            handling = handle_async(task, delivery, run.data)
+            ended = asyncio.run_coroutine_threadsafe(handling, self._event_loop())
+        else:
+            ended = self._threads.submit(handle, task, delivery, run.data)
+        ended.add_done_callback(partial(self._tell, run.receipt))
+
+    def _lose(self, receipt: str) -> None:
+        if (delivery := self._running.get(receipt)) is not None:
+            delivery.lost = True
+
+    def _tell(self, receipt: str, ended: Future[Ended]) -> None:
+        self._running.pop(receipt, None)
+        memory = resident_bytes() if self._plan.tells_memory else 0
+        send(self._socket, Result(receipt=receipt, ended=ended.result(), memory=memory), self._sending)
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="distqueue-loop", daemon=True).start()
+        return self._loop
+
+
+def send(sock: socket.socket, message: FromChild, sending: threading.Lock | None = None) -> None:
+    """Tell the worker something; without a worker there is no reason to go on."""
+    with sending or threading.Lock():
+        try:
+            sock.sendall(encode(message))
+        except OSError:
+            os._exit(1)
+
+
+def describe(app: App, queues: tuple[str, ...] = ()) -> Ready:
+    """Return what a worker has to know of an app; ``queues`` are those that it works on besides the app's."""
+    found = app.configured()
+    return Ready(
+        url=found.url.unredacted(),
+        place=str(found.url),
+        options=found.options,
+        observers=found.observers,
+        tasks={name: _info(task) for name, task in app.tasks.items()},
+        queues={name: _queue_info(app, name) for name in (*app.queue_names, *queues)},
+    )
+
+
+def _info(task: TaskFunction[..., Any]) -> TaskInfo:
+    policy = task.policy
+    return TaskInfo(queue=task.queue, is_async=task.is_async, timeout=policy.timeout, retry=policy.retry)
+
+
+def _queue_info(app: App, name: str) -> QueueInfo:
+    defaults = app.configured(name).defaults
+    return QueueInfo(lease=defaults.lease, retry=defaults.retry)
+
+
+def main(plan: ChildPlan) -> None:
+    """Import the app, say so, and run what comes."""
+    _die_with(plan.parent)
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which says what is to be done
+        signal.signal(number, lambda *_: None)
+    sock = socket.socket(fileno=plan.fd)
+    try:
+        app = load_app(plan.app)
+        if plan.url is not None:
+            app.use(plan.url)
+        ready = describe(app, plan.queues)
+    except DistqueueError as error:
+        send(sock, Unusable(str(error)))
+        return
+    except BaseException:  # noqa: BLE001 - whatever the module of a user raises
+        send(sock, Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
+        return
+    send(sock, ready)
+    Child(plan, sock, app).serve()
+    app.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads of handlers that do not end are nobody's concern any longer
+
+
+def _die_with(parent: int) -> None:
+    """Let the kernel kill this process when its worker dies, however busy the interpreter is then."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died meanwhile
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=ChildPlan))

@@ -1,0 +1,88 @@
+"""A task that a worker has claimed, from then until it is settled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from distqueue.app.ended import Ended
+from distqueue.commands import Release, Settle
+from distqueue.results import Lease
+from distqueue.retry import Backoff
+from distqueue.worker.wire import Run, TaskInfo
+
+_CANCELLING: Final = 5.0
+"""How long an async handler may take to end once it is cancelled, in seconds."""
+
+
+class Running:
+    """One delivery, the handler that runs it, and until when that may take."""
+
+    __slots__ = ("_is_lost", "_on_lost", "backoff", "began", "info", "lease", "queue", "task")
+
+    def __init__(
+        self,
+        queue: str,
+        lease: Lease,
+        task: str,
+        info: TaskInfo,
+        backoff: Backoff,
+        on_lost: Callable[[Running], None],
+    ) -> None:
+        self.queue = queue
+        self.lease = lease
+        self.task = task
+        self.info = info
+        self.backoff = info.retry or backoff
+        self.began = math.inf
+        """When a child was given it, on the monotonic clock."""
+        self._is_lost = False
+        self._on_lost = on_lost
+
+    @property
+    def receipt(self) -> str:
+        """The receipt of the delivery."""
+        return self.lease.receipt
+
+    @property
+    def deadline(self) -> float:
+        """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
+        if self.info.timeout is None:
+            return math.inf
+        return self.began + self.info.timeout + (_CANCELLING if self.info.is_async else 0.0)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is known to be lost: set by whoever renews it."""
+        return self._is_lost
+
+    @lost.setter
+    def lost(self, is_lost: bool) -> None:
+        self._is_lost = is_lost
+        if is_lost:
+            self._on_lost(self)
+
+    def order(self) -> Run:
+        """Return what a child is told."""
+        lease = self.lease
+        return Run(
+            receipt=lease.receipt,
+            task_id=lease.task_id,
+            queue=self.queue,
+            task=self.task,
+            data=lease.data,
+            attempt=lease.attempt,
+            deliveries=lease.deliveries,
+            max_attempts=lease.max_attempts,
+            put_at=lease.put_at,
+            headers=lease.headers,
+        )
+
+    def settled_by(self, ended: Ended) -> Settle:
+        """Return the command that settles the delivery as its handler ended."""
+        return ended.command(self.queue, self.receipt, self.backoff)
+
+    def released(self) -> Release:
+        """Return the command that gives the task back."""
+        return Release(queue=self.queue, receipt=self.receipt)

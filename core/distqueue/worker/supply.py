@@ -1,0 +1,156 @@
+"""What a worker takes from the store and gives back to it, in one call after the other.
+
+While a call is under way, what is to be settled gathers; the next call settles all of it and claims as many
+tasks as can be started, in one commit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from logging import getLogger
+from typing import Final
+
+from distqueue.commands import Claim, Command, Release, Settle
+from distqueue.errors import OutcomeUnknown, Refused
+from distqueue.opening import open_broker
+from distqueue.results import Claimed, Lease, Outcome, Settled
+from distqueue.task import TaskState
+from distqueue.urls import parse_url
+from distqueue.worker.asking import Answer, Asking, Watch
+from distqueue.worker.plan import Plan
+from distqueue.worker.running import Running
+from distqueue.worker.source import Source
+from distqueue.worker.tally import Tally
+from distqueue.worker.wire import QueueInfo, Ready
+
+_log: Final = getLogger("distqueue.worker")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+type Post = Callable[[Callable[[], None]], None]
+
+
+class Supply:
+    """The store of a worker. ``post`` lets a function be called in the worker's loop, from any thread."""
+
+    def __init__(self, plan: Plan, ready: Ready, tally: Tally, post: Post) -> None:
+        self._tally = tally
+        self._post = post
+        self._is_strict = bool(plan.queues)
+        self._asking = Asking(
+            lambda: open_broker(parse_url(ready.url), observers=ready.observers, **ready.options),
+            lambda answer: post(lambda: self._answered(answer)),
+        )
+        self._max_batch = self._asking.broker.capabilities.max_batch
+        self.sources = [self._source(name, ready.queues[name]) for name in plan.queues or ready.queues]
+        self._unsettled: list[tuple[Running, Settle]] = []
+        self._sent = 0
+        self._claiming: tuple[Source, Claim, float] | None = None
+        self._pause = _FIRST_PAUSE
+        self.asks_at = 0.0
+        """When the store is asked again after it could not be, on the monotonic clock."""
+        self.take: Callable[[Source, Lease], None] = _nobody
+        """Is given what was claimed."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be settled, and no answer is awaited."""
+        return not self._unsettled and not self._asking.is_busy
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no queue has anything to claim, as far as is known."""
+        return not any(source.may_have for source in self.sources)
+
+    def settle(self, running: Running, command: Settle) -> None:
+        """Settle a delivery with the next call."""
+        self._unsettled.append((running, command))
+
+    def ask(self, free: int) -> None:
+        """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way."""
+        if self._asking.is_busy or time.monotonic() < self.asks_at:
+            return
+        commands: list[Command] = [command for _, command in islice(self._unsettled, self._max_batch - 1)]
+        self._sent = len(commands)
+        source = next((one for one in self.sources if one.may_have), None) if free > 0 else None
+        if source is not None:
+            claim = source.claim(free)
+            self._claiming = (source, claim, time.monotonic())
+            commands.append(claim)
+        if commands:
+            self._asking.ask(commands)
+
+    def close(self) -> None:
+        """Finish the call that is under way, and close the store."""
+        for source in self.sources:
+            source.close()
+        self._asking.close()
+        for source in self.sources:
+            source.watch.join()
+
+    def _source(self, name: str, info: QueueInfo) -> Source:
+        def news() -> None:
+            source.may_have = True
+
+        source = Source(name, info, self._asking, Watch(self._asking, name, lambda: self._post(news)))
+        return source
+
+    # --- Answers --------------------------------------------------------------------------------
+
+    def _answered(self, answer: Answer) -> None:
+        self._asking.is_busy = False
+        claiming, self._claiming = self._claiming, None
+        if isinstance(answer, Exception):
+            self._failed(answer, claiming)
+            return
+        self._pause = _FIRST_PAUSE
+        settled, self._unsettled = self._unsettled[: self._sent], self._unsettled[self._sent :]
+        for (running, command), outcome in zip(settled, answer):
+            self._settled(running, command, outcome)
+        if claiming is not None:
+            self._claimed(*claiming, answer[-1])
+
+    def _failed(self, error: Exception, claiming: tuple[Source, Claim, float] | None) -> None:
+        """Nothing was done, or nobody knows: ask the same once more, which does no harm."""
+        if claiming is not None and isinstance(error, OutcomeUnknown):
+            claiming[0].unanswered(claiming[1])
+        _log.warning("the store cannot be used just now, asking again in %.1f s: %s", self._pause, error)
+        self.asks_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
+        tally = self._tally
+        if isinstance(outcome, Refused):
+            tally.lost += 1
+            _log.warning("task %s (%s) could not be settled: %s", *_named(running), outcome)
+        elif isinstance(command, Release):
+            tally.released += 1
+        elif isinstance(outcome, Settled) and outcome.state is TaskState.DEAD:
+            tally.dead += 1
+            _log.error("task %s (%s) is dead: no attempt is left, or it was rejected", *_named(running))
+        elif isinstance(outcome, Settled) and outcome.state in (TaskState.SCHEDULED, TaskState.READY):
+            tally.retried += 1
+        else:
+            tally.done += 1
+
+    def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
+        if not isinstance(outcome, Claimed):
+            self._failed(outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}"), None)
+            return
+        source.answered()
+        if not claim.again and len(outcome.leases) < claim.count:
+            source.may_have = False
+            source.watch.since(outcome.seen)
+        if not self._is_strict and outcome.leases:  # the others' turn
+            self.sources.append(self.sources.pop(self.sources.index(source)))
+        for lease in outcome.leases:
+            self.take(source, lease)
+
+
+def _named(running: Running) -> Sequence[str]:
+    return running.lease.task_id, running.task
+
+
+def _nobody(source: Source, lease: Lease) -> None:
+    raise RuntimeError(f"nobody takes {lease.task_id}")

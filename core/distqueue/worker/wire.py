@@ -1,0 +1,112 @@
+"""What a worker and its children say to each other, in frames over a socket between the two."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+import msgspec
+
+from distqueue.app.ended import Ended
+from distqueue.broker.frames import framed
+from distqueue.retry import Backoff
+
+
+class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has to know of a handler. ``timeout`` is in seconds, ``None``: no limit."""
+
+    queue: str
+    is_async: bool
+    timeout: float | None
+    retry: Backoff | None
+
+
+class QueueInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a queue: its lease in seconds, and the backoff of tasks that fail."""
+
+    lease: float = 30.0
+    retry: Backoff = Backoff()
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """The first thing that a child says: which app it has imported.
+
+    ``url`` may hold a password, ``place`` is the same without.
+    """
+
+    url: str
+    place: str
+    options: dict[str, Any]
+    observers: tuple[str, ...]
+    tasks: dict[str, TaskInfo]
+    queues: dict[str, QueueInfo]
+
+
+class Unusable(msgspec.Struct, frozen=True, tag="unusable"):
+    """The app cannot be imported or configured, and why."""
+
+    reason: str
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    """Run a handler."""
+
+    receipt: str
+    task_id: str
+    queue: str
+    task: str
+    data: bytes
+    attempt: int
+    deliveries: int
+    max_attempts: int | None
+    put_at: float
+    headers: dict[str, str] | None
+
+
+class Lost(msgspec.Struct, frozen=True, tag="lost"):
+    """The lease of this delivery is lost: the handler may want to know."""
+
+    receipt: str
+
+
+class Finish(msgspec.Struct, frozen=True, tag="finish"):
+    """There is nothing more to run: end."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
+    """What came of a handler. ``memory`` is what the child takes, in bytes, if that is limited."""
+
+    receipt: str
+    ended: Ended
+    memory: int = 0
+
+
+type ToChild = Run | Lost | Finish
+type FromChild = Ready | Unusable | Result
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_to_child: Final[msgspec.msgpack.Decoder[ToChild]] = msgspec.msgpack.Decoder(ToChild)
+_from_child: Final[msgspec.msgpack.Decoder[FromChild]] = msgspec.msgpack.Decoder(FromChild)
+
+PIECE: Final = 256 * 1024
+"""How many bytes are read at once."""
+
+
+def encode(message: ToChild | FromChild) -> bytes:
+    """Return a message as a frame."""
+    return framed(_encode(message))
+
+
+def decode_for_child(frame: bytes) -> ToChild:
+    """Return what a worker says."""
+    return _to_child.decode(frame)
+
+
+def decode_from_child(frame: bytes) -> FromChild:
+    """Return what a child says."""
+    return _from_child.decode(frame)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the worker's end and the child's."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,0 +1,334 @@
+"""The parent: one loop over children, store, clock and signals."""
+
+from __future__ import annotations
+
+import math
+import os
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from logging import getLogger
+from typing import Final
+
+from distqueue.app.call import handler_name
+from distqueue.app.ended import Ended
+from distqueue.app.handling import timed_out
+from distqueue.errors import ConfigError
+from distqueue.results import Lease
+from distqueue.worker.children import ChildProcess
+from distqueue.worker.crew import Crew
+from distqueue.worker.plan import Plan
+from distqueue.worker.running import Running
+from distqueue.worker.source import Source
+from distqueue.worker.supply import Supply
+from distqueue.worker.tally import Tally
+from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
+
+UNKNOWN_PAUSE: Final = 10.0
+"""How long a task that no handler here is for is left to other workers, in seconds."""
+_LAST_WORDS: Final = 10.0
+"""How long a worker that ends at once tries to give back what it has, in seconds."""
+_LONGEST_SLEEP: Final = 3600.0
+
+_log: Final = getLogger("distqueue.worker")
+
+
+class Phase(IntEnum):
+    """How far a worker has come."""
+
+    WORKING = 0
+    STOPPING = 1
+    """Nothing is claimed any more; what runs may go on for the grace."""
+    KILLING = 2
+    """What runs is killed and given back."""
+
+
+class Worker:
+    """Runs handlers until it is told to stop.
+
+    >>> Worker(Plan(app="shop.tasks:app", concurrency=4)).run()                # doctest: +SKIP
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.tally = Tally()
+        self.phase = Phase.WORKING
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+        self._posted: deque[Callable[[], None]] = deque()
+        self._stops = 0
+        self._ends_at = math.inf
+        self._crew = Crew(plan, self._selector)
+        self._supply: Supply | None = None
+        self._tasks: dict[str, TaskInfo] = {}
+        self._waiting: deque[Running] = deque()
+        """Claimed, and not yet given to a child, as one has died since."""
+        self._unknown: set[str | None] = set()
+        self.on_turn: Callable[[Worker], None] | None = None
+        """Called after each turn of the loop, for whoever shows how it goes."""
+
+    # --- For others -----------------------------------------------------------------------------
+
+    @property
+    def running(self) -> list[Running]:
+        """What runs now."""
+        return [running for child in self._crew.children for running in child.running.values()]
+
+    @property
+    def gave_back(self) -> int:
+        """How many handlers were stopped, and their tasks given back, as the grace was over."""
+        return self._killed
+
+    _killed = 0
+
+    def stop(self) -> None:
+        """Claim nothing more, and end when what runs has ended; a second time: at once.
+
+        May be called in a signal handler, and from any thread.
+        """
+        self._stops += 1
+        self._wake()
+
+    def run(self) -> None:
+        """Work until told to stop, or (``burst``) until nothing is left to do.
+
+        Raises:
+            ConfigError: the app cannot be imported, or its configuration is wrong.
+            StoreError: the store cannot be opened.
+        """
+        try:
+            self._crew.fill()
+            while not self._is_over():
+                self._turn()
+        finally:
+            self._close()
+
+    # --- The loop -------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._sleep()):
+            if key.fd == self._wake_reader:
+                with suppress(BlockingIOError):
+                    os.read(self._wake_reader, 4096)
+            elif isinstance(key.data, ChildProcess):
+                self._listen(key.data, has_ended=key.fileobj is not key.data)
+        while self._posted:
+            self._posted.popleft()()
+        self._note_stops()
+        self._check_deadlines()
+        self._crew.end_idle()
+        self._crew.fill()
+        if self._supply is not None:
+            self._start_waiting()
+            self._supply.ask(self._wanted())
+        for child in self._crew.children:
+            child.flush()
+        self._crew.watch_writing()
+        if self.on_turn is not None:
+            self.on_turn(self)
+
+    def _sleep(self) -> float:
+        """Return for how long nothing has to be done, in seconds."""
+        now = time.monotonic()
+        times = [self._ends_at, *(running.deadline for running in self.running)]
+        if (at := self._crew.next_event_at()) is not None:
+            times.append(at)
+        if self._supply is not None and not self._supply.is_idle and self._supply.asks_at > now:
+            times.append(self._supply.asks_at)
+        return max(0.0, min(min(times, default=math.inf) - now, _LONGEST_SLEEP))
+
+    def _wanted(self) -> int:
+        """Return how many tasks can be started now."""
+        if self.phase is not Phase.WORKING:
+            return 0
+        return self._crew.free - len(self._waiting)
+
+    def _is_over(self) -> bool:
+        supply = self._supply
+        is_empty = not self.running and not self._waiting and (supply is None or supply.is_idle)
+        if self.phase is Phase.WORKING:
+            if not (self.plan.burst and supply is not None and supply.is_exhausted and is_empty):
+                return False
+            self.phase = Phase.STOPPING
+        if self.phase is Phase.KILLING and time.monotonic() >= self._ends_at:
+            _log.error("what could not be given back stays leased until its lease ends")
+            return True
+        return is_empty
+
+    def _post(self, function: Callable[[], None]) -> None:
+        self._posted.append(function)
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError, OSError):
+            os.write(self._wake_writer, b"!")
+
+    # --- Tasks ----------------------------------------------------------------------------------
+
+    def _take(self, source: Source, lease: Lease) -> None:
+        """Start what was claimed, or give it back."""
+        name = handler_name(lease.data)
+        info = self._tasks.get(name) if name is not None else None
+        if name is None or info is None:
+            self._leave_to_others(source, lease, name)
+            return
+        running = Running(source.name, lease, name, info, source.info.retry, self._on_lost)
+        source.renewal.add(running, source.info.lease, lease.began(source.info.lease))
+        self._waiting.append(running)
+
+    def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
+        if name not in self._unknown:
+            self._unknown.add(name)
+            _log.warning(
+                "no handler here is named %r: task %s and its like stay in queue %s for a worker that has it",
+                name,
+                lease.task_id,
+                source.name,
+            )
+        info = TaskInfo(queue=source.name, is_async=False, timeout=None, retry=None)
+        running = Running(source.name, lease, str(name), info, source.info.retry, self._on_lost)
+        self._settle(running, Ended(verb="release", delay=UNKNOWN_PAUSE))
+
+    def _start_waiting(self) -> None:
+        """Give what was claimed to children; once the worker stops, give back what was not begun."""
+        while self._waiting and self.phase is not Phase.WORKING:
+            self._settle(self._waiting.popleft(), Ended(verb="release"))
+        while self._waiting and (child := self._crew.pick()) is not None:
+            running = self._waiting.popleft()
+            running.began = time.monotonic()
+            child.run(running)
+            if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
+                self._crew.retire(child)
+
+    def _settle(self, running: Running, ended: Ended) -> None:
+        if self._supply is None:
+            raise RuntimeError("nothing runs without a store")
+        for source in self._supply.sources:
+            if source.name == running.queue:
+                source.renewal.drop(running)
+        self._supply.settle(running, running.settled_by(ended))
+
+    def _on_lost(self, running: Running) -> None:
+        """The lease is lost, as the thread that renews it has found: the handler may want to know."""
+
+        def tell() -> None:
+            for child in self._crew.children:
+                if child.running.get(running.receipt) is running:
+                    child.lose(running.receipt)
+
+        self._post(tell)
+
+    # --- Children -------------------------------------------------------------------------------
+
+    def _listen(self, child: ChildProcess, *, has_ended: bool) -> None:
+        if child not in self._crew.children:  # both of its descriptors were readable
+            return
+        try:
+            for message in child.heard():
+                self._heard(child, message)
+            if has_ended:
+                raise EOFError
+        except EOFError:
+            self._bury(child)
+
+    def _heard(self, child: ChildProcess, message: FromChild) -> None:
+        match message:
+            case Ready():
+                self._meet(child, message)
+            case Unusable(reason):
+                if self._supply is None:
+                    raise ConfigError(reason)
+                _log.error("the app cannot be imported any longer; trying again: %s", reason)
+            case Result():
+                running = child.running.pop(message.receipt)
+                self._note(running, message.ended)
+                self._settle(running, message.ended)
+                if self.plan.max_memory is not None and message.memory > self.plan.max_memory:
+                    self._crew.retire(child)
+
+    def _meet(self, child: ChildProcess, ready: Ready) -> None:
+        """A child has imported the app; the first one says where the store is."""
+        self._tasks = ready.tasks
+        self._unknown.clear()
+        if self._supply is None:
+            self._supply = Supply(self.plan, ready, self.tally, self._post)
+            self._supply.take = self._take
+            _log.info("working on queues %s of %s", ", ".join(ready.queues), ready.place)
+        self._crew.is_well(child)
+
+    def _bury(self, child: ChildProcess) -> None:
+        """A child has ended: what ran there has failed, unless it was killed for something else."""
+        how = self._crew.remove(child)
+        overdue = [one for one in child.running.values() if time.monotonic() >= one.deadline]
+        if self.phase is not Phase.KILLING and not (child.is_retiring and not child.running):
+            self.tally.children_died += 1
+            if not overdue:
+                _log.error("child %d %s", child.process.pid, how)
+                self._crew.put_off()
+        for running in child.running.values():
+            ended = self._cause(running, how, is_innocent=bool(overdue), is_overdue=running in overdue)
+            self._note(running, ended)
+            self._settle(running, ended)
+
+    def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
+        if self.phase is Phase.KILLING:
+            self._killed += 1
+            return Ended(verb="release")
+        seconds = time.monotonic() - running.began
+        if is_overdue:
+            return Ended(verb="retry", error=timed_out(running.info.timeout), seconds=seconds)
+        if is_innocent:
+            return Ended(verb="release", seconds=seconds)
+        return Ended(verb="retry", error=f"the process that ran the handler {how}", seconds=seconds)
+
+    def _check_deadlines(self) -> None:
+        now = time.monotonic()
+        for child in self._crew.children:
+            if any(running.deadline <= now for running in child.running.values()):
+                child.kill()
+
+    def _note(self, running: Running, ended: Ended) -> None:
+        lease, took = running.lease, ended.seconds
+        match ended.verb:
+            case "ack":
+                _log.info("task %s (%s) done in %.3f s", lease.task_id, running.task, took)
+            case "release":
+                _log.info("task %s (%s) is given back", lease.task_id, running.task)
+            case _:
+                _log.error(
+                    "task %s (%s) failed in attempt %d after %.3f s: %s",
+                    lease.task_id,
+                    running.task,
+                    lease.attempt,
+                    took,
+                    ended.traceback or ended.error,
+                )
+
+    # --- The end --------------------------------------------------------------------------------
+
+    def _note_stops(self) -> None:
+        now = time.monotonic()
+        if self._stops and self.phase is Phase.WORKING:
+            self.phase = Phase.STOPPING
+            self._ends_at = now + self.plan.grace
+            _log.info("stopping; %d handlers may run for %g s more", len(self.running), self.plan.grace)
+        if self.phase is Phase.STOPPING and (self._stops > 1 or now >= self._ends_at):
+            self.phase = Phase.KILLING
+            self._ends_at = now + _LAST_WORDS
+            self._crew.is_closing = True
+            for child in self._crew.children:
+                child.kill()
+
+    def _close(self) -> None:
+        self._crew.end_all()
+        if self._supply is not None:
+            self._supply.close()
+        self._selector.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
