@@ -107,7 +107,6 @@ class Retry(Settle, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     traceback: str | None = None
     backoff: Backoff = Backoff()
-    traceback: str | None = None
 
 
 class Release(Settle, frozen=True, kw_only=True, gc=False):
