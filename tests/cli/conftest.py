@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from distqueue import Queue
 
 URL = "json:///Queue.json"
 
@@ -49,7 +52,8 @@ class Shell:
         self.store = directory / "Queue.json"
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
         self.env |= {"DISTQUEUE_URL": URL, "TERM": "xterm-256color", "TZ": "UTC"}
-        self.env.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):
+            self.env.pop(name, None)
         self._children: list[subprocess.Popen[str]] = []
 
     @staticmethod
@@ -89,6 +93,22 @@ class Shell:
         )
         self._children.append(child)
         return child
+
+    @contextmanager
+    def queue(self, name: str = "default") -> Iterator[Queue]:
+        """Open a queue of the store in this process, to lay out what a test begins with."""
+        with Queue(f"json:///{self.store}", name) as queue:
+            yield queue
+
+    def bury(
+        self, task_id: str, error: str | None, data: object, queue: str = "default", **options: Any
+    ) -> None:
+        """Put a task and make it dead."""
+        with self.queue(queue) as opened:
+            opened.put(data, task_id=task_id, **options)
+            delivery = opened.get()
+            assert delivery is not None
+            delivery.reject(error)
 
     def stats(self, queue: str = "default") -> dict[str, Any]:
         """Return the counts of a queue."""

@@ -27,6 +27,38 @@ def test_one_task_or_those_with_an_error_are_redriven(buried: Shell) -> None:
     assert [task["error"] for task in buried("dead", "--json").json_lines] == ["no 1"]
 
 
+def test_those_of_one_function_are_redriven(shell: Shell) -> None:
+    for task_id, name in (("1", "send"), ("2", "ping"), ("3", "send")):
+        shell.bury(task_id, f"{name} failed", {"task": name, "args": {}})
+    assert shell("redrive", "--task", "send", "--error", "ping").out == "redriven: 0 tasks\n"
+    assert shell("redrive", "--task", "send", "--since", "0").out == "redriven: 0 tasks\n"
+    assert shell("redrive", "--task", "send", "--since", "1000").out == "redriven: 2 tasks\n"
+    assert [task["error"] for task in shell("dead", "--json").json_lines] == ["ping failed"]
+    assert shell.stats()["ready"] == 2
+
+
+def test_a_redrive_by_time_names_those_whose_keys_are_taken(shell: Shell) -> None:
+    shell.bury("old", None, 1, unique="key")
+    shell.bury("other", None, 1)
+    shell.line("put 2 --unique key")
+    done = shell("redrive", "--since", "1000", code=4)
+    assert done.out == "redriven: 1 task\n"
+    assert "task old stays dead" in done.err
+
+
+def test_many_are_redriven_page_by_page(shell: Shell) -> None:
+    with shell.queue() as queue:
+        queue.put_many([{"task": "send", "args": {}}] * 2500)
+        for delivery in queue.get_many(2500):
+            delivery.reject()
+    assert shell("redrive", "--task", "send").out == "redriven: 2500 tasks\n"
+    assert (shell.stats()["ready"], shell.stats()["dead"]) == (2500, 0)
+
+
+def test_an_id_and_a_filter_are_too_much(shell: Shell) -> None:
+    assert "leave out --task" in shell("redrive", "it", "--task", "send", code=2).err
+
+
 def test_a_redrive_into_a_taken_key_is_refused(shell: Shell) -> None:
     shell.line("put 1 --id old --unique key")
     shell("reject", shell("get", "--lease", "60").json["receipt"])

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from distqueue.cli.errors import ExitCode, complain, report
+from distqueue.cli.filters import ErrorText, Since, TaskName, dead_filter
 from distqueue.cli.options import QueueName, TaskIds, Url
 from distqueue.cli.output import counted, print_line
+from distqueue.cli.redriving import redrive_chosen
 from distqueue.cli.store import open_store
 from distqueue.commands import Cancel, Pause, Purge, Redrive, Resume
 from distqueue.errors import Refused
@@ -25,16 +27,22 @@ def redrive(
     ] = None,
     url: Url = None,
     queue: QueueName = "default",
-    error: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only tasks whose error contains this text.")
-    ] = None,
+    error: ErrorText = None,
+    task: TaskName = None,
+    since: Since = None,
 ) -> None:
     """Make dead tasks ready again.
 
     They come to the end of the line, with all their attempts.
     """
+    chosen = dead_filter(error, task, since)
+    if task_id is not None and not chosen.is_store_side:
+        raise typer.BadParameter("an id names one task: leave out --task and --since")
     with open_store(url, queue) as store:
-        redriven = store.ask(Redrive(queue=queue, task_id=task_id, error=error), Redriven)
+        if chosen.is_store_side:
+            redriven = store.ask(Redrive(queue=queue, task_id=task_id, error=error), Redriven)
+        else:
+            redriven = redrive_chosen(store, queue, chosen)
     print_line(f"redriven: {counted(redriven.count, 'task')}")
     for refused in redriven.refused:
         complain(f"task {refused} stays dead: its unique key is taken, or its group has another priority")

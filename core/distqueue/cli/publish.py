@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +15,7 @@ from distqueue.cli.options import QueueName, Url
 from distqueue.cli.output import counted, print_line
 from distqueue.cli.progress import progress
 from distqueue.cli.store import Store, open_store
+from distqueue.cli.times import typed_time
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask, OutcomeUnknown, Refused, StoreError
 from distqueue.ids import new_task_id
@@ -23,7 +23,6 @@ from distqueue.outcomes import expect
 from distqueue.payload import Payload, check
 from distqueue.request import batches, good_puts, merged
 from distqueue.results import Outcome, Stored
-from distqueue.times import epoch
 
 
 def put(
@@ -72,7 +71,7 @@ def put(
         raise typer.BadParameter("an id names one task: give its data as the argument, not as lines")
     options: dict[str, Any] = {
         "delay": delay,
-        "due": None if due is None else _due(due),
+        "due": None if due is None else typed_time(due),
         "priority": priority,
         "expires_in": expires_in,
         "group": group,
@@ -167,15 +166,6 @@ class _Publisher:
             note(f"duplicate: {stored.task_id} was put before; nothing was stored")
         if not self._quiet:
             print_line(stored.task_id)
-
-
-def _due(text: str) -> float:
-    try:
-        return epoch("due", datetime.fromisoformat(text))
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r:.80} is not a time with its time zone, such as 2030-01-31T08:00:00+01:00"
-        ) from error
 
 
 def _headers(pairs: Sequence[str] | None) -> dict[str, str] | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Annotated
 
 import typer
 
+from distqueue.cli.filters import DeadFilter, ErrorText, Since, TaskName, dead_filter, dead_pages
+from distqueue.cli.grouping import ErrorGroup, grouped
 from distqueue.cli.options import AnyQueue, AsJson, QueueName, TaskId, Url
 from distqueue.cli.output import (
     print_fields,
@@ -15,30 +18,32 @@ from distqueue.cli.output import (
     print_table,
     shown_age,
     shown_data,
-    shown_time,
 )
+from distqueue.cli.paging import PAGE, pages
+from distqueue.cli.progress import progress
 from distqueue.cli.store import Store, open_store
+from distqueue.cli.story import story
 from distqueue.commands import Browse, Find, Stats
 from distqueue.errors import TaskNotFound
 from distqueue.fences import FenceLevel
 from distqueue.results import Browsed, Counted, Found, QueueStats
-from distqueue.task import FailedAttempt, TaskRecord, TaskState
-
-_PAGE = 1000
+from distqueue.task import TaskRecord, TaskState
 
 Count = Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="List at most so many.")]
 
 
 def show(task_id: TaskId, url: Url = None, queue: QueueName = "default", as_json: AsJson = False) -> None:
-    """Show all that is known of a task."""
+    """Tell the story of a task: how it stands, what it is, and how its attempts have failed."""
     with open_store(url, queue) as store:
         task = store.ask(Find(queue=queue, task_id=task_id), Found).task
-    if task is None:
-        raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
+        if task is None:
+            raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
+        is_paused = not as_json and task.state is TaskState.READY and _is_paused(store, queue)
     if as_json:
         print_json(task)
-    else:
-        print_fields({name: _shown(task, name, shown_time) for name in task.__struct_fields__})
+        return
+    for line in story(task, is_paused=is_paused):
+        print_line(line)
 
 
 def stats(url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> None:
@@ -77,31 +82,62 @@ def peek(
             first = Browse(queue=queue, states=(TaskState.READY,), order="line", limit=count)
             tasks = iter(store.ask(first, Browsed).tasks)
         else:
-            tasks = _browse(store, queue, state, count)
+            found = pages(store, queue, state, min(count, PAGE))
+            tasks = islice(chain.from_iterable(found), count)
         when = "put_at" if state is None else "until"
         _print_tasks(tasks, as_json, ("task_id", "attempt", when, "data"))
 
 
-def dead(url: Url = None, queue: QueueName = "default", count: Count = 100, as_json: AsJson = False) -> None:
+def dead(
+    url: Url = None,
+    queue: QueueName = "default",
+    count: Count = 100,
+    group: Annotated[bool, typer.Option("--group", help="Count them by what went wrong.")] = False,
+    error: ErrorText = None,
+    task: TaskName = None,
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
     """List dead tasks, the oldest first.
 
     They are out of attempts, or were rejected.
     """
+    chosen = dead_filter(error, task, since)
     with open_store(url, queue) as store:
-        tasks = _browse(store, queue, TaskState.DEAD, count)
+        if group:
+            _print_groups(_groups(store, queue, chosen)[:count], as_json)
+            return
+        found = dead_pages(store, queue, chosen, min(count, PAGE) if chosen.is_everything else PAGE)
+        tasks = islice(chain.from_iterable(found), count)
         _print_tasks(tasks, as_json, ("task_id", "attempt", "error", "data"))
 
 
-def _browse(store: Store, queue: str, state: TaskState, count: int) -> Iterator[TaskRecord]:
-    """Go through the first tasks in a state, in the order of putting."""
-    after: int | None = None
-    while count > 0:
-        page = Browse(queue=queue, states=(state,), limit=min(count, _PAGE), after=after)
-        browsed = store.ask(page, Browsed)
-        yield from browsed.tasks
-        count -= len(browsed.tasks)
-        if (after := browsed.next) is None:
-            return
+def _groups(store: Store, queue: str, chosen: DeadFilter) -> list[ErrorGroup]:
+    total = sum(each.dead for each in store.ask(Stats(queue=queue), Counted).queues)
+    with progress("dead", total) as on_progress:
+        return grouped(dead_pages(store, queue, chosen, on_progress=on_progress))
+
+
+def _print_groups(groups: Sequence[ErrorGroup], as_json: bool) -> None:
+    if as_json:
+        for group in groups:
+            print_json(group)
+        return
+    print_table(
+        ("error", "count", "tasks", "first", "last", "example"),
+        [
+            (one.error, one.count, _names(one), shown_age(one.first_at), shown_age(one.last_at), one.example)
+            for one in groups
+        ],
+    )
+
+
+def _names(group: ErrorGroup) -> str:
+    return ", ".join(name for name, _ in group.tasks.most_common() if name)
+
+
+def _is_paused(store: Store, queue: str) -> bool:
+    return any(each.paused for each in store.ask(Stats(queue=queue), Counted).queues)
 
 
 def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, columns: Sequence[str]) -> None:
@@ -109,7 +145,7 @@ def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, columns: Sequence[s
         for task in tasks:
             print_json(task)
         return
-    print_table(columns, ([_shown(task, column, shown_age) for column in columns] for task in tasks))
+    print_table(columns, ([_shown(task, column) for column in columns] for task in tasks))
 
 
 def _shown_fence(stats: QueueStats) -> str:
@@ -122,20 +158,12 @@ def _shown_fence(stats: QueueStats) -> str:
             return f"{level} to {stats.fence_note}"
 
 
-def _shown(task: TaskRecord, name: str, show_time: Callable[[float | None], str]) -> object:
+def _shown(task: TaskRecord, name: str) -> object:
     value = getattr(task, name)
     match name:
-        case "put_at" | "until" | "expires_at":
-            return show_time(value)
+        case "put_at" | "until":
+            return shown_age(value)
         case "data":
             return shown_data(value)
-        case "failures":
-            return "; ".join(_shown_failure(each, show_time) for each in task.failures)
         case _:
             return value
-
-
-def _shown_failure(failed: FailedAttempt, show_time: Callable[[float | None], str]) -> str:
-    """Return an attempt for people; its traceback is in the JSON only."""
-    said = f"attempt {failed.attempt}: {failed.verb} {show_time(failed.at)}"
-    return said if failed.error is None else f"{said}, {failed.error}"
