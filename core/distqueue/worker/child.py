@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import io
 import os
 import signal
 import socket
@@ -159,6 +160,8 @@ def main(plan: ChildPlan) -> None:
     _die_with(plan.parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which says what is to be done
         signal.signal(number, lambda *_: None)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe or a file shall have whole lines at once, too
+        sys.stdout.reconfigure(line_buffering=True)
     sock = socket.socket(fileno=plan.fd)
     try:
         app = load_app(plan.app)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import msgspec
 
 from distqueue.broker.frames import Frames
 from distqueue.worker import wire
 from distqueue.worker.child import ChildPlan
+from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 
@@ -22,7 +24,7 @@ from distqueue.worker.running import Running
 class ChildProcess:
     """One child: started when it is made, and ended by :meth:`finish` or :meth:`kill`."""
 
-    def __init__(self, work: Plan) -> None:
+    def __init__(self, work: Plan, output: Output | None = None) -> None:
         self.slots = work.slots
         self.running: dict[str, Running] = {}
         """What runs there, by receipt."""
@@ -43,11 +45,14 @@ class ChildProcess:
             queues=work.queues,
             tells_memory=work.max_memory is not None,
         )
-        with theirs:
+        streams = nullcontext((None, None)) if output is None else output.streams()
+        with theirs, streams as (stdout, stderr):
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "distqueue.worker.child", msgspec.json.encode(plan).decode()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
                 start_new_session=True,  # an interrupt at the keyboard is for the worker
             )
         self.socket.setblocking(False)

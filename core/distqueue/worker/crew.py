@@ -9,6 +9,7 @@ from logging import getLogger
 from typing import Final
 
 from distqueue.worker.children import ChildProcess
+from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 
 _log: Final = getLogger("distqueue.worker")
@@ -23,11 +24,12 @@ class Crew:
     The data of a key in the selector is the child; that its process has ended is told by ``pidfds``.
     """
 
-    def __init__(self, plan: Plan, selector: selectors.BaseSelector) -> None:
+    def __init__(self, plan: Plan, selector: selectors.BaseSelector, output: Output | None = None) -> None:
         self.children: list[ChildProcess] = []
         self.is_closing = False
         self._plan = plan
         self._selector = selector
+        self._output = output
         self._pidfds: dict[int, ChildProcess] = {}
         self._ends_by: dict[ChildProcess, float] = {}
         self._pause = _FIRST_PAUSE
@@ -117,7 +119,7 @@ class Crew:
         return 0 if self.is_closing else self._plan.processes - staying
 
     def _start(self) -> None:
-        child = ChildProcess(self._plan)
+        child = ChildProcess(self._plan, self._output)
         self.children.append(child)
         self._selector.register(child, selectors.EVENT_READ, child)
         if hasattr(os, "pidfd_open"):  # its descendants may keep the socket open

@@ -12,10 +12,11 @@ from itertools import islice
 from logging import getLogger
 from typing import Final
 
-from distqueue.commands import Claim, Command, Release, Settle
+from distqueue.commands import Claim, Command, Release, Settle, Stats
 from distqueue.errors import OutcomeUnknown, Refused
 from distqueue.opening import open_broker
-from distqueue.results import Claimed, Lease, Outcome, Settled
+from distqueue.outcomes import expect
+from distqueue.results import Claimed, Counted, Lease, Outcome, QueueStats, Settled
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
@@ -44,6 +45,7 @@ class Supply:
         )
         self._max_batch = self._asking.broker.capabilities.max_batch
         self.sources = [self._source(name, ready.queues[name]) for name in plan.queues or ready.queues]
+        self._names = [source.name for source in self.sources]
         self._unsettled: list[tuple[Running, Settle]] = []
         self._sent = 0
         self._claiming: tuple[Source, Claim, float] | None = None
@@ -80,6 +82,11 @@ class Supply:
             commands.append(claim)
         if commands:
             self._asking.ask(commands)
+
+    def stats(self) -> list[QueueStats]:
+        """Count the tasks of its queues, in the calling thread."""
+        outcomes = self._asking.apply([Stats(queue=name) for name in self._names])
+        return [each for outcome in outcomes for each in expect(outcome, Counted).queues]
 
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""

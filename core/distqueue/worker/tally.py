@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from typing import Final
 
 import msgspec
 
+KEPT_FAILURES: Final = 20
+"""How many of the last failures are remembered."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that failed, at a time in seconds since the Unix epoch."""
+
+    at: float
+    task_id: str
+    task: str
+    attempt: int
+    error: str
+
 
 class Tally(msgspec.Struct):
-    """Counts of settled deliveries, since the worker was started."""
+    """Counts of settled deliveries, and the last failures, since the worker was started."""
 
     done: int = 0
     retried: int = 0
@@ -18,8 +33,14 @@ class Tally(msgspec.Struct):
     children_died: int = 0
     late_renewals: int = 0
     since: float = msgspec.field(default_factory=time.monotonic)
+    failures: deque[Failure] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT_FAILURES))
+
+    @property
+    def failed(self) -> int:
+        """How many attempts have failed."""
+        return self.retried + self.dead
 
     @property
     def handled(self) -> int:
         """How many handlers have come to an end."""
-        return self.done + self.retried + self.dead
+        return self.done + self.failed

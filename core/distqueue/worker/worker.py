@@ -17,14 +17,15 @@ from distqueue.app.call import handler_name
 from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
 from distqueue.errors import ConfigError
-from distqueue.results import Lease
+from distqueue.results import Lease, QueueStats
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
+from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
-from distqueue.worker.tally import Tally
+from distqueue.worker.tally import Failure, Tally
 from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
 
 UNKNOWN_PAUSE: Final = 10.0
@@ -52,7 +53,7 @@ class Worker:
     >>> Worker(Plan(app="shop.tasks:app", concurrency=4)).run()                # doctest: +SKIP
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, output: Output | None = None) -> None:
         self.plan = plan
         self.tally = Tally()
         self.phase = Phase.WORKING
@@ -64,7 +65,7 @@ class Worker:
         self._posted: deque[Callable[[], None]] = deque()
         self._stops = 0
         self._ends_at = math.inf
-        self._crew = Crew(plan, self._selector)
+        self._crew = Crew(plan, self._selector, output)
         self._supply: Supply | None = None
         self._tasks: dict[str, TaskInfo] = {}
         self._waiting: deque[Running] = deque()
@@ -72,6 +73,8 @@ class Worker:
         self._unknown: set[str | None] = set()
         self.on_turn: Callable[[Worker], None] | None = None
         """Called after each turn of the loop, for whoever shows how it goes."""
+        self.turn_by = math.inf
+        """When the next turn is due at the latest, on the monotonic clock: for ``on_turn``."""
 
     # --- For others -----------------------------------------------------------------------------
 
@@ -79,6 +82,19 @@ class Worker:
     def running(self) -> list[Running]:
         """What runs now."""
         return [running for child in self._crew.children for running in child.running.values()]
+
+    @property
+    def children(self) -> list[ChildProcess]:
+        """The processes that run handlers."""
+        return self._crew.children
+
+    def stats(self) -> list[QueueStats]:
+        """Count the tasks of the queues that it works on; may be called in any thread.
+
+        Raises:
+            StoreError: the store cannot be asked just now.
+        """
+        return [] if self._supply is None else self._supply.stats()
 
     @property
     def gave_back(self) -> int:
@@ -136,7 +152,7 @@ class Worker:
     def _sleep(self) -> float:
         """Return for how long nothing has to be done, in seconds."""
         now = time.monotonic()
-        times = [self._ends_at, *(running.deadline for running in self.running)]
+        times = [self._ends_at, self.turn_by, *(running.deadline for running in self.running)]
         if (at := self._crew.next_event_at()) is not None:
             times.append(at)
         if self._supply is not None and not self._supply.is_idle and self._supply.asks_at > now:
@@ -301,6 +317,7 @@ class Worker:
             case "release":
                 _log.info("task %s (%s) is given back", lease.task_id, running.task)
             case _:
+                self.tally.failures.append(_failure(running, ended))
                 _log.error(
                     "task %s (%s) failed in attempt %d after %.3f s: %s",
                     lease.task_id,
@@ -332,3 +349,13 @@ class Worker:
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
+
+
+def _failure(running: Running, ended: Ended) -> Failure:
+    return Failure(
+        at=time.time(),
+        task_id=running.lease.task_id,
+        task=running.task,
+        attempt=running.lease.attempt,
+        error=ended.error or "",
+    )

@@ -1,0 +1,1 @@
+"""Screens that live: what a worker does (``work``), and what a store holds (``top``)."""
