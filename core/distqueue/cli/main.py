@@ -24,6 +24,7 @@ from distqueue.cli import (
     read,
     serve,
     settle,
+    top,
     transfer,
     work,
 )
@@ -51,6 +52,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
         "stats": read.stats,
         "peek": read.peek,
         "dead": read.dead,
+        "top": top.top,
     },
     "Manage": {
         "redrive": admin.redrive,
