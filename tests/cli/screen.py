@@ -17,7 +17,7 @@ import pyte
 
 from .conftest import Shell
 
-_BOUND = 60.0
+_BOUND = 25.0
 """How long anything is waited for at most, in seconds."""
 
 

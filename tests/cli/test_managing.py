@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .conftest import Shell
@@ -53,6 +55,18 @@ def test_many_are_redriven_page_by_page(shell: Shell) -> None:
             delivery.reject()
     assert shell("redrive", "--task", "send").out == "redriven: 2500 tasks\n"
     assert (shell.stats()["ready"], shell.stats()["dead"]) == (2500, 0)
+
+
+def test_those_that_fail_while_others_are_redriven_stay_dead(shell: Shell) -> None:
+    shell.bury("old", "no", {"task": "send", "args": {}})
+    shell.bury("new", "no", {"task": "send", "args": {}})
+    lines = [json.loads(line) for line in shell("export").lines]
+    (new,) = (line["task"] for line in lines if line.get("task", {}).get("task_id") == "new")
+    new["failures"][-1]["at"] += 1000
+    other = ("-u", "json:///Other.json")
+    shell("import", *other, stdin="".join(json.dumps(line) + "\n" for line in lines))
+    assert shell("redrive", "--task", "send", *other).out == "redriven: 1 task\n"
+    assert [task["task_id"] for task in shell("dead", "--json", *other).json_lines] == ["new"]
 
 
 def test_an_id_and_a_filter_are_too_much(shell: Shell) -> None:

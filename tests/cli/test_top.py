@@ -159,6 +159,17 @@ def test_it_goes_on_when_a_broker_process_is_back(store: Shell, terminal: Termin
     assert terminal.wait_end(child) == 0
 
 
+def test_it_goes_on_when_a_file_is_back(store: Shell, terminal: Terminal) -> None:
+    child = start(terminal)
+    aside = store.store.with_name("aside")
+    store.store.rename(aside)
+    terminal.wait_for("trying again")
+    aside.rename(store.store)
+    terminal.wait_until_gone("trying again")
+    terminal.type("q")
+    assert terminal.wait_end(child) == 0
+
+
 def serve(store: Shell, path: str) -> subprocess.Popen[str]:
     """Start a broker process, and return once it listens."""
     child = store.start("serve", "--socket", path)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, suppress
 from typing import Annotated
 
 import typer
 
-from distqueue.broker import Broker
 from distqueue.cli.options import AnyQueue, Url
 from distqueue.cli.output import print_table, shown_age
-from distqueue.cli.store import open_store
+from distqueue.cli.store import Store, open_store
 from distqueue.cli.tty import can_draw
 from distqueue.commands import Stats
-from distqueue.errors import StoreError
-from distqueue.outcomes import expect
 from distqueue.results import Counted
 
 
@@ -32,18 +28,18 @@ def top(
     Keys: up and down (or k and j) choose a queue, p pauses or resumes it, r redrives its dead tasks, d lists
     them, c in that list removes one, q quits. Without a terminal, one table is printed.
     """
-    with _Watched(url, queue) as watched:
+    with open_store(url, queue or "default") as store:
         if once or not (can_draw(sys.stdout) and sys.stdin.isatty()):
-            _print(watched.broker, queue)
+            _print(store, queue)
             return
         from distqueue.cli.screen.board import Board
         from distqueue.cli.screen.top import watch
 
-        watch(Board(lambda: watched.broker, queue), watched.place, interval, watched.reopen)
+        watch(Board(store, queue), str(store.settings.url), interval)
 
 
-def _print(broker: Broker, queue: str | None) -> None:
-    counted = expect(broker.apply([Stats(queue=queue or "*")])[0], Counted)
+def _print(store: Store, queue: str | None) -> None:
+    counted = store.ask(Stats(queue=queue or "*"), Counted)
     counts = ("queue", "ready", "scheduled", "leased", "dead", "paused")
     print_table(
         [*counts, "oldest ready"],
@@ -52,24 +48,3 @@ def _print(broker: Broker, queue: str | None) -> None:
             for each in counted.queues
         ],
     )
-
-
-class _Watched(ExitStack):
-    """A store that is opened again when it could not be asked."""
-
-    def __init__(self, url: str | None, queue: str | None) -> None:
-        super().__init__()
-        self._url = url
-        self._queue = queue or "default"
-        self._open()
-
-    def reopen(self) -> None:
-        """Open it again, if it is there; the next call finds out if not."""
-        self.close()
-        with suppress(StoreError):
-            self._open()
-
-    def _open(self) -> None:
-        store = self.enter_context(open_store(self._url, self._queue))
-        self.broker = store.broker
-        self.place = str(store.settings.url)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from distqueue.broker import Broker
 from distqueue.cli.output import counted
 from distqueue.cli.screen.rate import Rate
-from distqueue.commands import Browse, Cancel, Command, Pause, Redrive, Resume, Stats
+from distqueue.cli.store import Store
+from distqueue.commands import Browse, Cancel, Pause, Redrive, Resume, Stats
 from distqueue.errors import Refused
-from distqueue.outcomes import expect
-from distqueue.results import Browsed, Counted, PauseSet, QueueStats, Redriven, Removed, Result
+from distqueue.results import Browsed, Counted, PauseSet, QueueStats, Redriven, Removed
 from distqueue.task import TaskRecord, TaskState
 
 DEAD_SHOWN: Final = 100
@@ -21,7 +20,7 @@ DEAD_SHOWN: Final = 100
 class Board:
     """Queues with their growth, one of which is chosen, and its dead tasks while they are looked at."""
 
-    def __init__(self, broker: Callable[[], Broker], queue: str | None = None) -> None:
+    def __init__(self, store: Store, queue: str | None = None) -> None:
         self.queues: list[QueueStats] = []
         self.chosen: str | None = queue
         """The name of the queue that keys are about."""
@@ -36,7 +35,7 @@ class Board:
         self.question = ""
         """What is to be answered with ``y`` first."""
         self.is_over = False
-        self._broker = broker
+        self._store = store
         self._only = queue
         self._rates: dict[str, Rate] = {}
         self._if_yes: Callable[[], None] = _nothing
@@ -49,7 +48,7 @@ class Board:
         Raises:
             StoreError: the store cannot be read.
         """
-        self.queues = self._ask(Stats(queue=self._only or "*"), Counted).queues
+        self.queues = self._store.ask(Stats(queue=self._only or "*"), Counted).queues
         self.trouble = ""
         for each in self.queues:
             self._rates.setdefault(each.queue, Rate()).note(now, _backlog(each))
@@ -106,7 +105,7 @@ class Board:
     def _pause(self) -> None:
         name = self._queue
         is_paused = any(each.paused for each in self.queues if each.queue == name)
-        self._ask(Resume(queue=name) if is_paused else Pause(queue=name), PauseSet)
+        self._store.ask(Resume(queue=name) if is_paused else Pause(queue=name), PauseSet)
         self.said = f"queue {name} is {'resumed' if is_paused else 'paused'}"
 
     def _ask_redrive(self) -> None:
@@ -114,13 +113,13 @@ class Board:
         self._if_yes = self._redrive
 
     def _redrive(self) -> None:
-        redriven = self._ask(Redrive(queue=self._queue), Redriven)
+        redriven = self._store.ask(Redrive(queue=self._queue), Redriven)
         refused = f"; {counted(len(redriven.refused), 'task')} stay dead" if redriven.refused else ""
         self.said = f"redriven: {counted(redriven.count, 'task')}{refused}"
 
     def _list_dead(self) -> None:
         browse = Browse(queue=self._queue, states=(TaskState.DEAD,), limit=DEAD_SHOWN)
-        self.dead = self._ask(browse, Browsed).tasks
+        self.dead = self._store.ask(browse, Browsed).tasks
         self._move(0)
 
     def _leave_dead(self) -> None:
@@ -134,7 +133,7 @@ class Board:
         self._if_yes = lambda: self._cancel(task_id)
 
     def _cancel(self, task_id: str) -> None:
-        removed = self._ask(Cancel(queue=self._queue, task_id=task_id), Removed)
+        removed = self._store.ask(Cancel(queue=self._queue, task_id=task_id), Removed)
         self.said = f"{removed.task_id} is cancelled; it was {removed.state}"
         self._list_dead()
 
@@ -143,9 +142,6 @@ class Board:
         if self.chosen is None:
             raise RuntimeError("keys are about a queue only if there is one")
         return self.chosen
-
-    def _ask[R: Result](self, command: Command, kind: type[R]) -> R:
-        return expect(self._broker().apply([command])[0], kind)
 
 
 type Action = Callable[[Board], None]

@@ -18,7 +18,7 @@ from distqueue.cli.screen.counting import SHARE
 from distqueue.cli.screen.keys import key_by_key, pressed
 from distqueue.cli.screen.text import plain, shown_span, table
 from distqueue.cli.story import call_of
-from distqueue.errors import OutcomeUnknown, StoreBusy, StoreError
+from distqueue.errors import OutcomeUnknown, StoreError
 from distqueue.results import QueueStats
 from distqueue.task import TaskRecord
 
@@ -29,10 +29,10 @@ _FRAME: Final = 7
 """Lines besides the rows."""
 
 
-def watch(board: Board, place: str, interval: float, reopen: Callable[[], None]) -> None:
+def watch(board: Board, place: str, interval: float) -> None:
     """Show a store until ``q`` or a signal; the terminal is as before then.
 
-    A store that cannot be read is said, and opened again.
+    A store that cannot be read is said, and asked again.
     """
     terminal = sys.stdin.fileno()
     console = Console()
@@ -40,12 +40,12 @@ def watch(board: Board, place: str, interval: float, reopen: Callable[[], None])
         looks_at = 0.0
         while not board.is_over:
             if (now := time.monotonic()) >= looks_at:
-                _guarded(board, lambda: board.look(time.monotonic()), reopen)
+                _guarded(board, lambda: board.look(time.monotonic()))
                 took = 0.0 if board.trouble else time.monotonic() - now
                 looks_at = time.monotonic() + max(interval, SHARE * took)
             live.update(picture(board, place, console.size.height), refresh=True)
             for key in pressed(terminal, max(0.0, looks_at - time.monotonic())):
-                _guarded(board, lambda: board.press(key), reopen)  # noqa: B023 - called at once
+                _guarded(board, lambda: board.press(key))  # noqa: B023 - called at once
                 looks_at = 0.0
 
 
@@ -103,10 +103,8 @@ def _window(count: int, chosen: int, room: int) -> range:
     return range(first, min(count, first + room))
 
 
-def _guarded(board: Board, function: Callable[[], None], reopen: Callable[[], None]) -> None:
+def _guarded(board: Board, function: Callable[[], None]) -> None:
     try:
         function()
     except (StoreError, OutcomeUnknown) as error:
         board.trouble = f"trying again: {error}"
-        if not isinstance(error, StoreBusy):
-            reopen()
