@@ -8,7 +8,7 @@ from typing import Any
 
 from distqueue.app.call import decode_call
 from distqueue.app.current import CurrentDelivery, current
-from distqueue.app.ended import Ended, ended_by
+from distqueue.app.ended import Ended, acked, ended_by
 from distqueue.app.function import TaskFunction
 
 
@@ -23,7 +23,7 @@ def handle(task: TaskFunction[..., Any], delivery: CurrentDelivery, payload: byt
         return ended_by(error, task.policy, time.monotonic() - began)
     finally:
         current.reset(token)
-    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=time.monotonic() - began)
+    return acked(delivery, time.monotonic() - began)
 
 
 async def handle_async(task: TaskFunction[..., Any], delivery: CurrentDelivery, payload: bytes) -> Ended:
@@ -34,8 +34,6 @@ async def handle_async(task: TaskFunction[..., Any], delivery: CurrentDelivery, 
         bound = task.arguments.decode(decode_call(payload).args)
         async with asyncio.timeout(task.policy.timeout) as limit:
             await task.function(*bound.args, **bound.kwargs)
-    except asyncio.CancelledError:
-        raise
     except TimeoutError as error:
         seconds = time.monotonic() - began
         if not limit.expired():
@@ -45,7 +43,7 @@ async def handle_async(task: TaskFunction[..., Any], delivery: CurrentDelivery, 
         return ended_by(error, task.policy, time.monotonic() - began)
     finally:
         current.reset(token)
-    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=time.monotonic() - began)
+    return acked(delivery, time.monotonic() - began)
 
 
 def timed_out(timeout: float | None) -> str:

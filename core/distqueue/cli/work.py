@@ -11,6 +11,7 @@ import typer
 
 from distqueue.cli.errors import ExitCode, complain
 from distqueue.cli.options import SomeQueues, Url
+from distqueue.cli.output import counted
 from distqueue.worker.plan import Plan
 
 _MEBIBYTE = 1024 * 1024
@@ -64,5 +65,6 @@ def work(
         signal.signal(number, lambda *_: worker.stop())
     worker.run()
     if worker.gave_back:
-        complain(f"{worker.gave_back} handlers were stopped, and their tasks given back")
+        stopped = counted(worker.gave_back, "handler")
+        complain(f"{stopped} had to be stopped; what they ran is given back")
         raise typer.Exit(ExitCode.STOPPED)
