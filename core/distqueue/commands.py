@@ -103,20 +103,16 @@ class Retry(Settle, frozen=True, kw_only=True, gc=False):
     delay: float | None = None
     error: str | None = None
     backoff: Backoff = Backoff()
-    traceback: str | None = None
 
 
 class Release(Settle, frozen=True, kw_only=True, gc=False):
     """Give the task back, at its old place, without using up an attempt."""
-
-    delay: float = 0.0
 
 
 class Reject(Settle, frozen=True, kw_only=True, gc=False):
     """The task can never succeed: it is dead at once."""
 
     error: str | None = None
-    traceback: str | None = None
 
 
 class Extend(Settle, frozen=True, kw_only=True, gc=False):
