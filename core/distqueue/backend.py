@@ -23,7 +23,15 @@ from distqueue.capabilities import Capabilities
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
 from distqueue.fences import EVERY, FenceLevel
-from distqueue.limits import check_batch, check_command, check_put, check_queue_name, check_types, cut_error
+from distqueue.limits import (
+    MAX_TRACEBACK,
+    check_batch,
+    check_command,
+    check_put,
+    check_queue_name,
+    check_types,
+    cut_error,
+)
 from distqueue.payload import Payload
 from distqueue.payload import check as check_payload
 from distqueue.results import (
@@ -154,11 +162,18 @@ class Backend(OpenStore):
 
     @abstractmethod
     def retry(
-        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+        self,
+        queue: str,
+        receipt: str,
+        delay: float | None,
+        backoff: Backoff,
+        error: str | None,
+        traceback: str | None,
     ) -> Settled:
         """Use up an attempt; ready or due after ``delay`` (``None``: as ``backoff`` says), or dead.
 
-        ``delay`` is always 0 where the capability ``delay`` is not declared.
+        ``delay`` is always 0 where the capability ``delay`` is not declared. ``error`` and ``traceback`` are
+        noted among the task's failures, as :func:`distqueue.failures.with_failure` says.
         """
 
     @abstractmethod
@@ -166,8 +181,8 @@ class Backend(OpenStore):
         """Give the task back at its old place, with its attempt."""
 
     @abstractmethod
-    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
-        """Make the task dead."""
+    def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
+        """Make the task dead; the attempt is noted among its failures."""
 
     @abstractmethod
     def extend(self, queue: str, receipt: str, lease: float) -> Settled:
@@ -318,8 +333,12 @@ class Backend(OpenStore):
             if delay:
                 raise self._unsupported("a retry with a delay")
             delay = 0.0  # the backoff of a queue is what it would like, and not a promise
-        error = cut_error(command.error)
-        return self.retry(command.queue, command.receipt, delay, command.backoff, error)
+        error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
+        return self.retry(command.queue, command.receipt, delay, command.backoff, error, traceback)
+
+    def _reject(self, command: c.Reject) -> Settled:
+        error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
+        return self.reject(command.queue, command.receipt, error, traceback)
 
     def _unsupported(self, verb: str) -> Unsupported:
         return Unsupported(f"{type(self).__name__} does not support {verb}")
@@ -340,7 +359,7 @@ _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
     c.Retry: Backend._retry,
     c.Release: lambda b, x: b.release(x.queue, x.receipt),
-    c.Reject: lambda b, x: b.reject(x.queue, x.receipt, cut_error(x.error)),
+    c.Reject: Backend._reject,
     c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),
     c.Cancel: lambda b, x: b.cancel(x.queue, x.task_id),
     c.Redrive: lambda b, x: b.redrive(x.queue, x.task_id, x.error),

@@ -98,10 +98,14 @@ class Ack(Settle, frozen=True, kw_only=True, gc=False):
 
 
 class Retry(Settle, frozen=True, kw_only=True, gc=False):
-    """The attempt failed: try again after ``delay`` seconds, or as ``backoff`` says if that is ``None``."""
+    """The attempt failed: try again after ``delay`` seconds, or as ``backoff`` says if that is ``None``.
+
+    ``error`` and ``traceback`` are noted among the task's failures; the error is also that of the task.
+    """
 
     delay: float | None = None
     error: str | None = None
+    traceback: str | None = None
     backoff: Backoff = Backoff()
 
 
@@ -110,9 +114,10 @@ class Release(Settle, frozen=True, kw_only=True, gc=False):
 
 
 class Reject(Settle, frozen=True, kw_only=True, gc=False):
-    """The task can never succeed: it is dead at once."""
+    """The task can never succeed: it is dead at once. ``error`` and ``traceback`` are kept as of a retry."""
 
     error: str | None = None
+    traceback: str | None = None
 
 
 class Extend(Settle, frozen=True, kw_only=True, gc=False):

@@ -6,12 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from logging import getLogger
-from traceback import format_exception_only
+from traceback import format_exception, format_exception_only
 from types import TracebackType
 from typing import Any, Self
 
 from distqueue.commands import Ack, Command, Extend, Put, Reject, Release, Retry, Settle
 from distqueue.errors import DistqueueError, InvalidTask, LeaseLost, Refused, SettleRefused, TaskGone
+from distqueue.limits import MAX_TRACEBACK, cut_error
 from distqueue.outcomes import expect
 from distqueue.payload import decode
 from distqueue.results import Lease, Outcome, Settled
@@ -110,20 +111,21 @@ class _Handed:
                 raise InvalidTask(f"a follow-up task is {put!r:.80}; make it with queue.task(…)")
         return Ack(queue=self._session.queue, receipt=self.receipt, then=puts)
 
-    def _retry(self, delay: Duration | None, error: str | None) -> Retry:
+    def _retry(self, delay: Duration | None, error: str | None, traceback: str | None) -> Retry:
         return Retry(
             queue=self._session.queue,
             receipt=self.receipt,
             delay=None if delay is None else seconds("delay", delay),
             error=error,
+            traceback=traceback,
             backoff=self._session.backoff,
         )
 
     def _release(self) -> Release:
         return Release(queue=self._session.queue, receipt=self.receipt)
 
-    def _reject(self, error: str | None) -> Reject:
-        return Reject(queue=self._session.queue, receipt=self.receipt, error=error)
+    def _reject(self, error: str | None, traceback: str | None) -> Reject:
+        return Reject(queue=self._session.queue, receipt=self.receipt, error=error, traceback=traceback)
 
     def _extend(self, lease: Duration | None) -> Extend:
         length = self._seconds if lease is None else seconds("lease", lease)
@@ -133,7 +135,7 @@ class _Handed:
         if error is None:
             return self._ack(())
         if isinstance(error, Exception):
-            return self._retry(None, error_text(error))
+            return self._retry(None, error_text(error), traceback_text(error))
         return self._release()
 
     # --- Before and after it is settled ---------------------------------------------------------
@@ -193,6 +195,11 @@ def error_text(error: BaseException) -> str:
     return "".join(format_exception_only(error)).strip()
 
 
+def traceback_text(error: BaseException) -> str | None:
+    """Return the traceback that is recorded of an exception: its beginning and its end, if it is long."""
+    return cut_error("".join(format_exception(error)), MAX_TRACEBACK)
+
+
 # --- Many at once -------------------------------------------------------------------------------
 
 
@@ -239,8 +246,8 @@ class Delivery(_Handed):
     """One hand-out of a task by a :class:`~distqueue.queue.Queue`.
 
     Inside ``with delivery:`` the lease is renewed in the background. At the end the task is acked;
-    after an ``Exception`` it is retried instead: the exception is logged with its traceback and
-    recorded with the task, and not raised again. ``KeyboardInterrupt``, ``SystemExit`` and the like
+    after an ``Exception`` it is retried instead: the exception is logged and recorded with the task,
+    each time with its traceback, and not raised again. ``KeyboardInterrupt``, ``SystemExit`` and the like
     release the task and are raised. If the delivery was settled inside, the exit settles nothing. If
     the store refuses at the exit because the lease was lost or the task cancelled, that is logged
     as a warning and not raised; the verbs below do raise it. ``lost`` is true once the lease is known
@@ -265,17 +272,22 @@ class Delivery(_Handed):
         """
         return self._settle(self._ack(then))
 
-    def retry(self, delay: Duration | None = None, error: str | None = None) -> Settled:
-        """The attempt failed: try again after ``delay`` (seconds or ``timedelta``; default: backoff)."""
-        return self._settle(self._retry(delay, error))
+    def retry(
+        self, delay: Duration | None = None, error: str | None = None, traceback: str | None = None
+    ) -> Settled:
+        """The attempt failed: try again after ``delay`` (seconds or ``timedelta``; default: backoff).
+
+        ``error`` and ``traceback`` are kept with the task: see ``TaskRecord.failures``.
+        """
+        return self._settle(self._retry(delay, error, traceback))
 
     def release(self) -> Settled:
         """Give the task back at its old place, without using up an attempt."""
         return self._settle(self._release())
 
-    def reject(self, error: str | None = None) -> Settled:
-        """The task can never succeed: make it dead."""
-        return self._settle(self._reject(error))
+    def reject(self, error: str | None = None, traceback: str | None = None) -> Settled:
+        """The task can never succeed: make it dead. ``error`` and ``traceback`` are kept as by ``retry``."""
+        return self._settle(self._reject(error, traceback))
 
     def extend(self, lease: Duration | None = None) -> Settled:
         """Let the lease end so long from now (seconds or ``timedelta``; default: as it was claimed)."""
@@ -328,17 +340,22 @@ class AsyncDelivery(_Handed):
         """The task is carried out. Tasks in ``then`` are stored in the same commit, or nothing is done."""
         return await self._settle(self._ack(then))
 
-    async def retry(self, delay: Duration | None = None, error: str | None = None) -> Settled:
-        """The attempt failed: try again after ``delay`` (seconds or ``timedelta``; default: backoff)."""
-        return await self._settle(self._retry(delay, error))
+    async def retry(
+        self, delay: Duration | None = None, error: str | None = None, traceback: str | None = None
+    ) -> Settled:
+        """The attempt failed: try again after ``delay`` (seconds or ``timedelta``; default: backoff).
+
+        ``error`` and ``traceback`` are kept with the task: see ``TaskRecord.failures``.
+        """
+        return await self._settle(self._retry(delay, error, traceback))
 
     async def release(self) -> Settled:
         """Give the task back at its old place, without using up an attempt."""
         return await self._settle(self._release())
 
-    async def reject(self, error: str | None = None) -> Settled:
-        """The task can never succeed: make it dead."""
-        return await self._settle(self._reject(error))
+    async def reject(self, error: str | None = None, traceback: str | None = None) -> Settled:
+        """The task can never succeed: make it dead. ``error`` and ``traceback`` are kept as by ``retry``."""
+        return await self._settle(self._reject(error, traceback))
 
     async def extend(self, lease: Duration | None = None) -> Settled:
         """Let the lease end so long from now (seconds or ``timedelta``; default: as it was claimed)."""

@@ -44,6 +44,12 @@ MAX_HEADERS: Final = 16 * 1024
 """The most UTF-8 bytes of all headers of a task together."""
 MAX_ERROR: Final = 64 * 1024
 """The most characters of an error that are kept with a task; the middle of a longer one is cut."""
+MAX_FAILURES: Final = 10
+"""How many failed attempts are kept with a task: the newest."""
+MAX_FAILURE_ERROR: Final = 1024
+"""The most characters of an error that are kept with a failed attempt."""
+MAX_TRACEBACK: Final = 8 * 1024
+"""The most characters of a traceback that are kept with a failed attempt."""
 MAX_NOTE: Final = 2048
 """The longest note of a fence, in characters."""
 MAX_SECONDS: Final = 100 * 365 * 86400.0
@@ -258,8 +264,8 @@ def check_types(command: Command) -> None:
         raise InvalidTask(f"{type(command).__name__.lower()}: {error}") from None
 
 
-def cut_error(error: str | None) -> str | None:
-    """Return an error text cut to the limit: its beginning and its end, which say most.
+def cut_error(error: str | None, most: int = MAX_ERROR) -> str | None:
+    """Return an error text cut to so many characters: its beginning and its end, which say most.
 
     Halves of surrogate pairs (Python has them in names of files that are not UTF-8) become escapes.
     """
@@ -267,9 +273,9 @@ def cut_error(error: str | None) -> str | None:
         return None
     if not error.isascii():
         error = error.encode(errors="backslashreplace").decode()
-    if len(error) <= MAX_ERROR:
+    if len(error) <= most:
         return error
-    half = MAX_ERROR // 2 - 16
+    half = most // 2 - 16
     return f"{error[:half]}\n… cut …\n{error[-half:]}"
 
 

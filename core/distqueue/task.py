@@ -38,13 +38,29 @@ DEFAULT_OPTIONS: Final = TaskOptions()
 """Most tasks have nothing else: those that share this very object need no further look."""
 
 
+class FailedAttempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """How one attempt of a task failed.
+
+    ``at`` is when, in seconds since the Unix epoch: of a lease that ran out, its end. ``verb`` is ``retry``,
+    ``reject`` or ``lapse`` (the lease ran out). Long texts are cut: see :mod:`distqueue.failures`.
+    """
+
+    attempt: int
+    at: float
+    verb: str
+    error: str | None = None
+    traceback: str | None = None
+
+
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything a store knows about one task: what ``find``, ``peek``, ``dead`` and ``export`` give.
 
     Times are seconds since the Unix epoch, durations seconds. ``number`` is the order of
     publishing, ``place`` the place in line (``None`` while the task is scheduled and has none).
     ``until`` is the due time of a scheduled task, the lease's end of a leased one and the time
-    until which a done one is kept. ``settled`` is the verb that last settled a delivery.
+    until which a done one is kept. ``settled`` is the verb that last settled a delivery. ``error`` is that of
+    the last failure, ``failures`` are the newest failed attempts, the oldest of them first; both stay when
+    the task is redriven.
     """
 
     task_id: str
@@ -68,6 +84,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     receipt: str | None = None
     settled: str | None = None
     error: str | None = None
+    failures: tuple[FailedAttempt, ...] = ()
 
     def payload(self) -> Any:
         """Return the payload as a Python value; ``data`` is its JSON as it is stored."""

@@ -16,6 +16,19 @@ def test_show_has_every_field(shell: Shell) -> None:
     assert list(shell("show", "it", "--json").json) == list(TaskRecord.__struct_fields__)
 
 
+def test_show_tells_how_attempts_failed(shell: Shell) -> None:
+    shell.line("put 1 --id it")
+    for error in ("no route", "no\treply"):
+        receipt = shell.line("get --lease 60").json["receipt"]
+        shell("retry", receipt, "--delay", "0", "--error", error)
+    first, second = shell("show", "it", "--json").json["failures"]
+    assert first == {"attempt": 1, "at": first["at"], "verb": "retry", "error": "no route", "traceback": None}
+    assert second["attempt"] == 2
+    (row,) = (line for line in shell("show", "it").lines if line.startswith("failures\t"))
+    assert row.startswith("failures\tattempt 1: retry ")
+    assert row.endswith(", no reply")
+
+
 def test_a_task_that_is_not_there_is_said_and_has_an_exit_code(full: Shell) -> None:
     done = full("show", "nobody", code=3)
     assert done.out == ""

@@ -29,6 +29,7 @@ LOADED: Final[Fields] = {
     "token": None,
     "settled": None,
     "error": None,
+    "history": [],
 }
 DEFAULTS: Final[Fields] = {"place": None, **OPTIONS, **LOADED}
 
@@ -98,7 +99,9 @@ class Reader:
                 task.update(state="ready", until=None, settled="release")
             case "lapse":
                 task["token"] = None
+                end = task["until"]
                 self.fail(task, LAPSED, {"state": "ready", "until": None}, keeps_error=True)
+                self.note(task, "lapse", end, LAPSED, None)
             case "retry":
                 task.update(settled="retry", error=op.get("error"))
                 later = {"state": "scheduled", "until": op.get("due"), "place": None}
@@ -107,11 +110,13 @@ class Reader:
                 self.fail(task, op.get("error"), later)
                 if task["state"] == "ready":
                     task["place"] = self.number(queue)
+                self.note(task, "retry", at, op.get("error"), op.get("traceback"))
             case "reject":
                 task["settled"] = "reject"
                 task["max_attempts"], most = task["failures"] + 1, task["max_attempts"]
                 self.fail(task, op.get("error"), {})
                 task["max_attempts"] = most
+                self.note(task, "reject", at, op.get("error"), op.get("traceback"))
             case "ack" if task["keep_done"]:
                 task.update(state="done", until=at + task["keep_done"], settled="ack")
             case "ack" | "forget":
@@ -142,6 +147,7 @@ class Reader:
             "token",
             "settled",
             "error",
+            "history",
         ):
             new[name] = task.get(name, new[name])
         queue["next"] = max(queue["next"], new["number"] + 1, (new["place"] or 0) + 1)
@@ -159,6 +165,12 @@ class Reader:
             task.update(state="dead", until=None, place=None, error=error)
         else:
             task.update(else_)
+
+    def note(self, task: Fields, verb: str, at: float, error: str | None, trace: str | None) -> None:
+        failed = {"attempt": task["failures"], "at": at, "verb": verb}
+        failed |= {"error": cut(error, 1024), "traceback": cut(trace, 8192)}
+        kept = {name: value for name, value in failed.items() if value is not None}
+        task["history"] = [*task["history"], kept][-10:]
 
     def redrive(self, queue: Fields, task_id: str | None, error: str | None) -> None:
         for task in sorted(queue["tasks"].values(), key=by_number):
@@ -236,8 +248,17 @@ def as_record(queue: str, task: Fields) -> Fields:
         "expires_at": None if task["expires_in"] is None else task["put_at"] + task["expires_in"],
         "receipt": None if task["token"] is None else f"{task['deliveries']}.{task['token']}.{task['id']}",
     }
-    inner = ("id", "failures", "expires_in", "token")
-    return renamed | {name: value for name, value in task.items() if name not in inner}
+    inner = ("id", "failures", "expires_in", "token", "history")
+    rest = {name: value for name, value in task.items() if name not in inner}
+    return renamed | rest | {"failures": task["history"]}
+
+
+def cut(text: str | None, most: int) -> str | None:
+    """Return a text with its middle cut out if it is longer than ``most`` characters."""
+    if text is None or len(text) <= most:
+        return text
+    half = most // 2 - 16
+    return f"{text[:half]}\n… cut …\n{text[-half:]}"
 
 
 def by_number(task: Fields) -> int:

@@ -34,7 +34,14 @@ QUEUES: Final = ("q", "other")
 STEADY: Final = Backoff(first=2, jitter=0)
 _TASKS: Final = [f"t{number}" for number in range(14)]
 _NOTES: Final = ("acme:///there", "acme:///there", "acme:///ä")
-_ERRORS: Final = (None, "boom", "broken pipe", 'ünïcode "quoted"\nline two', "half a pair \udcff")
+_ERRORS: Final = (
+    None,
+    "boom",
+    "broken pipe",
+    'ünïcode "quoted"\nline two',
+    "half a pair \udcff",
+    "long " * 300,
+)
 
 
 class Commands:
@@ -115,7 +122,7 @@ class Commands:
     def _settle(self) -> Command:
         pick = self._random
         queue, receipt = pick.choice(self._receipts[-4:] if pick.random() < 0.7 else self._receipts)
-        error = pick.choice(_ERRORS)
+        error, trace = pick.choice(_ERRORS), pick.choice((None, None, "x.py, line 1", "ä\n" * 5000))
         return pick.choice(
             (
                 Ack(queue=queue, receipt=receipt),
@@ -126,9 +133,10 @@ class Commands:
                     delay=pick.choice((None, 0, 2.5)),
                     backoff=STEADY,
                     error=error,
+                    traceback=trace,
                 ),
                 Release(queue=queue, receipt=receipt),
-                Reject(queue=queue, receipt=receipt, error=error),
+                Reject(queue=queue, receipt=receipt, error=error, traceback=trace),
                 Extend(queue=queue, receipt=receipt, lease=pick.choice((0.25, 40.0))),
             )
         )

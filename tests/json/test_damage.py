@@ -290,9 +290,9 @@ def test_those_who_have_a_store_open_go_on_after_its_repair(store: Path) -> None
 def test_a_newer_format_is_refused_by_its_number(store: Path) -> None:
     header, _, rest = store.read_bytes().partition(b"\n")
     begin, end = len(b'{"distqueue":{"crc":"01234567",'), -len(b',"commits":[')
-    inner = header[begin:end].replace(b'"format":1', b'"format":2')
+    inner = header[begin:end].replace(b'"format":2', b'"format":3')
     newer = b'{"distqueue":{"crc":"%08x",%b,"commits":[' % (zlib.crc32(inner), inner)
     rewrite(store, newer + b"\n" + rest)
     for attempt in (lambda: opened(store).__enter__(), lambda: fsck(store, repair=True)):
-        with pytest.raises(StoreError, match="format 2, newer than 1"):
+        with pytest.raises(StoreError, match="format 3, newer than 2"):
             attempt()

@@ -162,7 +162,7 @@ def ten_attempts() -> None:
 
 @mutant("a rejected task has another attempt", caught_by="DEAD-4 SETTLE-1")
 def a_reject_is_a_retry() -> None:
-    def reject(table: QueueTable, entry: Entry, error: str | None) -> None:
+    def reject(table: QueueTable, entry: Entry, error: str | None, *args: Any) -> None:
         entry.settled = "reject"
         entry.failures += 1
         table._note_error(entry, error)

@@ -83,9 +83,9 @@ def leases_end_at_a_time_of_day() -> None:
 
 @mutant("a failure counts if it is later than the put", caught_by="CLOCK-6")
 def early_failures_do_not_count() -> None:
-    def retry(real: Any, table: QueueTable, entry: Entry, due: float | None, error: str | None) -> None:
+    def retry(real: Any, table: QueueTable, entry: Entry, *args: Any) -> None:
         entry.failures -= OwnClock().wall() < entry.put_at
-        real(table, entry, due, error)
+        real(table, entry, *args)
 
     around(QueueTable, "retry", retry)
 

@@ -15,7 +15,7 @@ from .mutant import mutant
 def the_cancelled_are_dead() -> None:
     def remove(real: Any, table: QueueTable, entry: Entry, verb: str, at: float) -> None:
         if verb == "cancel" and entry.state == READY:
-            table.reject(entry, "cancelled")
+            table.reject(entry, "cancelled", None, at)
         else:
             real(table, entry, verb, at)
 

@@ -209,9 +209,9 @@ def the_memory_stays_behind() -> None:
 
 @mutant("places are counted from one after tasks were loaded", caught_by="MOVE-4")
 def places_are_not_counted_on() -> None:
-    def load_entry(real: Any, table: QueueTable, entry: Entry) -> None:
+    def load_entry(real: Any, table: QueueTable, entry: Entry, *args: Any) -> None:
         before = table.next_number
-        real(table, entry)
+        real(table, entry, *args)
         table.next_number = before
 
     around(backend, "load_entry", load_entry)
@@ -219,10 +219,10 @@ def places_are_not_counted_on() -> None:
 
 @mutant("tasks are loaded to the front of the line", caught_by="MOVE-4")
 def loaded_to_the_front() -> None:
-    def load_entry(real: Any, table: QueueTable, entry: Entry) -> None:
+    def load_entry(real: Any, table: QueueTable, entry: Entry, *args: Any) -> None:
         if entry.place is not None:
             entry.place = -entry.place
-        real(table, entry)
+        real(table, entry, *args)
 
     around(backend, "load_entry", load_entry)
 

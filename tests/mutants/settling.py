@@ -106,7 +106,7 @@ def acked_tasks_stay() -> None:
 
 @mutant("a retry puts the task where it was", caught_by="SETTLE-2")
 def a_retry_keeps_the_place() -> None:
-    def retry(real: Any, table: QueueTable, entry: Entry, due: float | None, error: str | None) -> None:
+    def retry(real: Any, table: QueueTable, entry: Entry, *args: Any) -> None:
         place, new_place = entry.place, QueueTable._new_place
 
         def back(table: QueueTable, entry: Entry) -> None:
@@ -115,7 +115,7 @@ def a_retry_keeps_the_place() -> None:
 
         replace(QueueTable, "_new_place", back)
         try:
-            real(table, entry, due, error)
+            real(table, entry, *args)
         finally:
             replace(QueueTable, "_new_place", new_place)
 
@@ -161,7 +161,7 @@ def errors_end_at_nul() -> None:
 
 @mutant("a reject releases", caught_by="SETTLE-1 EXPIRY-4")
 def a_reject_releases() -> None:
-    replace(QueueTable, "reject", lambda table, entry, error: table.release(entry))
+    replace(QueueTable, "reject", lambda table, entry, *args: table.release(entry))
 
 
 # --- What follows ---------------------------------------------------------------------------------------

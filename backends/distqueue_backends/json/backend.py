@@ -35,7 +35,7 @@ from distqueue_backends.filesystem import (
 )
 from distqueue_backends.json import compaction, fsck
 from distqueue_backends.json.commit import CommitBuilder
-from distqueue_backends.json.format import Damaged, Unfit
+from distqueue_backends.json.format import FORMAT, Damaged, Unfit
 from distqueue_backends.json.log_file import RESERVE, LogFile, NoRoom
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.json.recovery import read_header, settle_tail
@@ -145,8 +145,10 @@ class JsonBackend(FileBackend[QueueTable]):
 
     def _commit(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands and append what they changed; all or nothing of it is in the file."""
-        log = self._file
         self.set_time()
+        if self._file.header.format < FORMAT and not _only_reads(commands) and not self._compact():
+            return [_full(self.path) for _ in commands]  # nothing is added that an older release misreads
+        log = self._file
         if not log.make_room(most_bytes(commands, self.tables) + RESERVE):
             return self._commit_without_room(commands)
         return self._append(commands)
@@ -171,7 +173,7 @@ class JsonBackend(FileBackend[QueueTable]):
 
         What only reads needs no room: what has run out meanwhile is noted by a later commit.
         """
-        if all(isinstance(command, READS) for command in commands):
+        if _only_reads(commands):
             self.journal = CommitBuilder()
             answers = self.carry_out(commands)
             self._is_certain = not self.journal
@@ -320,19 +322,23 @@ class JsonBackend(FileBackend[QueueTable]):
     def _compact_if_worth_it(self) -> None:
         log = self._file
         self._next_check = log.end + self._check_after()
-        if not compaction.is_worth_it(log, self.tables):
-            return
+        if compaction.is_worth_it(log, self.tables) and not self._compact():
+            self._next_check = log.end + max(_CHECK_EVERY, log.end // 4)
+
+    def _compact(self) -> bool:
+        """Put a new file in place, and tell whether there is one."""
+        log = self._file
         try:
             self._file = compaction.compact(self.path, log, self.tables, self.now)
         except OSError as error:
-            self._next_check = log.end + max(_CHECK_EVERY, log.end // 4)
             _log.warning("%s could not be compacted, and stays as it is: %s", self.path, error)
+            return False
         except StoreFailed as failure:
             raise self.failed(failure) from failure
-        else:
-            self._synced = self._file.end
-            self._next_check = self._file.end + self._check_after()
-            log.close()
+        self._synced = self._file.end
+        self._next_check = self._file.end + self._check_after()
+        log.close()
+        return True
 
     # --- The table's view of the store ------------------------------------------------------------
 
@@ -376,6 +382,10 @@ class JsonBackend(FileBackend[QueueTable]):
         if not create and not os.path.lexists(self.path):
             raise StoreMissing(f"no store at {self.path}")
         refuse_network(self.path)
+
+
+def _only_reads(commands: Sequence[Command]) -> bool:
+    return all(isinstance(command, READS) for command in commands)
 
 
 def _full(path: str) -> StoreFull:

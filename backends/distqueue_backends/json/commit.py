@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from distqueue.task import DEFAULT_OPTIONS
+from distqueue.task import DEFAULT_OPTIONS, FailedAttempt
 from distqueue_backends.json.format import encode_commit, payload_spans
 from distqueue_backends.json.ops import KINDS, NewTask, WholeTask
 from distqueue_backends.table.entry import Entry
@@ -48,8 +48,8 @@ class CommitBuilder:
     def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
         self._note_tasks("put", queue, entries, [_PLAIN % entry.task_id.encode() for entry in entries])
 
-    def load(self, queue: str, entry: Entry) -> None:
-        self._note_tasks("load", queue, (entry,), [_before_data(WholeTask.of(entry))])
+    def load(self, queue: str, entry: Entry, failures: tuple[FailedAttempt, ...]) -> None:
+        self._note_tasks("load", queue, (entry,), [_before_data(WholeTask.of(entry, failures))])
 
     def ack(self, queue: str, task_id: str) -> None:
         if self._op != "ack" or self._queue != queue:

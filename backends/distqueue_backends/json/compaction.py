@@ -33,7 +33,7 @@ _TASKS_A_COMMIT: Final = 500
 def live_bytes(tables: dict[str, QueueTable]) -> int:
     """Return about how large a snapshot would be."""
     return sum(
-        table.size + int(sumprod(STATE_SIZES, table.counts)) + table.remembered.size
+        table.size + table.history.size + int(sumprod(STATE_SIZES, table.counts)) + table.remembered.size
         for table in tables.values()
     )
 
@@ -123,8 +123,8 @@ def _snapshot(log: LogFile, tables: dict[str, QueueTable]) -> Iterator[tuple[Seq
         yield (), builder
         for entries in batched(sorted(table.tasks.values(), key=_snapshot_order), _TASKS_A_COMMIT):
             builder = CommitBuilder()
-            for entry, data in zip(entries, log.payloads(entries)):
-                builder.load(table.name, msgspec.structs.replace(entry, where=data))
+            for entry, data, failures in zip(entries, log.payloads(entries), table.history.of(entries)):
+                builder.load(table.name, msgspec.structs.replace(entry, where=data), failures)
             yield entries, builder
         for gone in batched(table.remembered, _TASKS_A_COMMIT):
             builder = CommitBuilder()

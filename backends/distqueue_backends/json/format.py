@@ -1,6 +1,6 @@
 """The bytes of a ``Queue.json``: a header, one commit a line, closing brackets, then blanks.
 
-    {"distqueue":{"crc":"…","format":1,…},"commits":[
+    {"distqueue":{"crc":"…","format":2,…},"commits":[
     {"crc":"89abcdef","seq":1,"at":1764000000.25,"cuts":[57,14],"ops":[…]},
     {"crc":"01234567","seq":2,"at":1764000000.75,"cuts":[],"ops":[…]}
     ]}
@@ -25,8 +25,8 @@ import orjson
 from distqueue.errors import UnsupportedFormat
 from distqueue_backends.json.ops import AnyOp
 
-FORMAT: Final = 1
-"""The version of the format that is written; a file of a higher one is refused."""
+FORMAT: Final = 2
+"""The version of the format that is written. A file of a higher one is refused, of a lower one renewed."""
 
 CLOSE: Final = b"\n]}"
 """What ends the file (but for blanks). A commit overwrites it."""

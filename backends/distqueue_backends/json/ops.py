@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from distqueue.fences import FenceLevel
-from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
+from distqueue.task import DEFAULT_OPTIONS, FailedAttempt, TaskOptions, TaskState
 from distqueue_backends.table.entry import READY, STATES, Entry
 from distqueue_backends.table.remembered import Gone
 
@@ -77,9 +77,10 @@ class WholeTask(WithOptions, gc=False):
     token: str | None = None
     settled: str | None = None
     error: str | None = None
+    history: tuple[FailedAttempt, ...] = ()
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def of(cls, entry: Entry, history: tuple[FailedAttempt, ...]) -> Self:
         """Return all that is known of a task."""
         whole = cls(
             entry.task_id,
@@ -93,6 +94,7 @@ class WholeTask(WithOptions, gc=False):
             entry.token,
             entry.settled,
             entry.error,
+            history,
         )
         return whole.set_options(entry.options)
 
@@ -160,10 +162,12 @@ class Release(OfTasks, gc=False):
 class Retry(OfTasks, gc=False):
     due: float | None = None
     error: str | None = None
+    traceback: str | None = None
 
 
 class Reject(OfTasks, gc=False):
     error: str | None = None
+    traceback: str | None = None
 
 
 class Lapse(OfTasks, gc=False):

@@ -66,7 +66,8 @@ class Replay:
                 elif isinstance(op, ops.Load):
                     for whole, (start, size) in zip(op.tasks, spans):
                         data = line[start : start + size]
-                        load_entry(table, whole.entry(pack(offset + start, size), zlib.crc32(data)))
+                        entry = whole.entry(pack(offset + start, size), zlib.crc32(data))
+                        load_entry(table, entry, whole.history)
                 else:
                     _QUEUE_STEPS[type(op)](table, op, commit.at)
             except (KeyError, TypeError, ValueError) as error:
@@ -132,9 +133,9 @@ _STEPS: Final[dict[type[ops.OfTasks], Callable[[QueueTable, Entry, Any, float], 
     ops.Forget: lambda table, entry, op, at: table.remove(entry, "ack", at),
     ops.Lapse: lambda table, entry, op, at: table.lapse(entry, LAPSED),
     ops.Ack: lambda table, entry, op, at: table.ack(entry, at),
-    ops.Retry: lambda table, entry, op, at: table.retry(entry, op.due, op.error),
+    ops.Retry: lambda table, entry, op, at: table.retry(entry, op.due, op.error, op.traceback, at),
     ops.Release: lambda table, entry, op, at: table.release(entry),
-    ops.Reject: lambda table, entry, op, at: table.reject(entry, op.error),
+    ops.Reject: lambda table, entry, op, at: table.reject(entry, op.error, op.traceback, at),
     ops.Extend: lambda table, entry, op, at: table.extend(entry, op.until),
     ops.Cancel: lambda table, entry, op, at: table.remove(entry, "cancel", at),
 }

@@ -49,11 +49,16 @@ def _other_bytes(command: Command, tables: Mapping[str, QueueTable]) -> int:
             return _BASE + (MAX_ID + 4) * min(count, len(table.tasks) if table else 0)
         case c.Ack():
             return _BASE + sum(_put_bytes(put) for put in command.then)
-        case c.Retry(error=str() as error) | c.Reject(error=str() as error):
-            return _BASE + _ESCAPED * len(error)
+        case c.Retry() | c.Reject():
+            return _BASE + _text_bytes(command.error, command.traceback)
         case c.Fence(note=str() as note):
             return 2 * _BASE + _ESCAPED * len(note)
         case c.LoadTask(record=record):
-            return 2 * _BASE + len(bytes(record.data)) + _ESCAPED * (len(record.error or "") + 20_000)
+            size = 2 * _BASE + len(bytes(record.data)) + _text_bytes(record.error) + _ESCAPED * 20_000
+            return size + sum(_BASE + _text_bytes(each.error, each.traceback) for each in record.failures)
         case _:
             return 2 * _BASE
+
+
+def _text_bytes(*texts: str | None) -> int:
+    return _ESCAPED * sum(len(text) for text in texts if isinstance(text, str))

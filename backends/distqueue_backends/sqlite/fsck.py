@@ -82,7 +82,7 @@ def _found_by_us(sql: Any) -> Iterator[str]:
     for name in _missing(sql, "index", "view"):
         yield f"{name} is missing"
     queues = "SELECT queue FROM distqueue_queues"
-    for table in ("distqueue_tasks", "distqueue_gone"):
+    for table in ("distqueue_tasks", "distqueue_gone", "distqueue_failures"):
         for (task_id,) in sql.execute(f"SELECT id FROM {table} WHERE queue NOT IN ({queues})"):
             yield f"{task_id} in {table} is of a queue that is not there"
     for task_id, crc, data in sql.execute("SELECT id, payload_crc, data FROM distqueue_tasks"):

@@ -84,7 +84,21 @@ CREATE VIEW distqueue_readable AS
     FROM distqueue_tasks JOIN distqueue_queues USING (queue);
 """
 
-MIGRATIONS: Final[Sequence[str]] = (_FIRST,)
+_FAILURES: Final = """
+CREATE TABLE distqueue_failures (
+    key INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES distqueue_queues,
+    id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    at REAL NOT NULL,
+    verb TEXT NOT NULL CHECK (verb IN ('retry', 'reject', 'lapse')),
+    error TEXT,
+    traceback TEXT
+);
+CREATE INDEX distqueue_failures_by_task ON distqueue_failures (queue, id);
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (_FIRST, _FAILURES)
 """What makes each version out of the one before; the first one out of a file without our tables."""
 
 

@@ -17,6 +17,7 @@ from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.results import QueueStats
 from distqueue_backends.sqlite import rows
 from distqueue_backends.sqlite.gone import SqlRemembered
+from distqueue_backends.sqlite.history import SqlHistory
 from distqueue_backends.sqlite.schema import MOST_NUMBER, NUMBER_BITS
 from distqueue_backends.sqlite.statements import Statements
 from distqueue_backends.sqlite.views import OF_GROUP, SqlAgenda, SqlGroups, SqlTasks, SqlUnique
@@ -75,6 +76,7 @@ class SqlTable(QueueTable):
         self.tasks = SqlTasks(self)
         self.unique = SqlUnique(self)
         self.groups = SqlGroups(self)
+        self.history = SqlHistory(self)
         self.remembered = self._gone = SqlRemembered(self, window, most)
         self.due = SqlAgenda(self, "until", "state = 'scheduled' AND until IS NOT NULL")
         self.leases = SqlAgenda(self, "until", "state = 'leased' AND until IS NOT NULL")
@@ -303,6 +305,7 @@ class SqlTable(QueueTable):
     def clear(self) -> None:
         for table in ("distqueue_tasks", "distqueue_gone"):
             self.rows(f"DELETE FROM {table} WHERE key BETWEEN ? AND ?", *self.keys)
+        self.rows("DELETE FROM distqueue_failures WHERE queue = ?", self.queue)
         row = QueueRow(queue=self.queue, fence=self.fence.level.value, note=self.fence.note)
         self.rows(_UPDATE_QUEUE, *msgspec.structs.astuple(row)[1:-1], row.queue)
         self.begin(self._statements, row)

@@ -197,7 +197,13 @@ class TableBackend[T: QueueTable](Tables[T]):
                 check_free(table, put.options, acked)
 
     def retry(
-        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+        self,
+        queue: str,
+        receipt: str,
+        delay: float | None,
+        backoff: Backoff,
+        error: str | None,
+        traceback: str | None,
     ) -> Settled:
         table = self._open(self.table(queue), DRAINING)
         try:
@@ -206,8 +212,8 @@ class TableBackend[T: QueueTable](Tables[T]):
             return self._settled(table, done.task_id)
         pause = backoff.delay(entry.attempt) if delay is None else delay
         due = self.now + pause if pause > 0 else None
-        table.retry(entry, due, error)
-        self._note("retry", table, [entry], due=due, error=error)
+        table.retry(entry, due, error, traceback, self.now)
+        self._note("retry", table, [entry], due=due, error=error, traceback=traceback)
         return self._settled(table, entry.task_id)
 
     def release(self, queue: str, receipt: str) -> Settled:
@@ -220,14 +226,14 @@ class TableBackend[T: QueueTable](Tables[T]):
         self._note("release", table, [entry])
         return self._settled(table, entry.task_id)
 
-    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
+    def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
         table = self._open(self.table(queue), DRAINING)
         try:
             entry = current(table, receipt, "reject", self.now)
         except Repeated as done:
             return self._settled(table, done.task_id)
-        table.reject(entry, error)
-        self._note("reject", table, [entry], error=error)
+        table.reject(entry, error, traceback, self.now)
+        self._note("reject", table, [entry], error=error, traceback=traceback)
         return self._settled(table, entry.task_id)
 
     def extend(self, queue: str, receipt: str, lease: float) -> Settled:
@@ -321,6 +327,6 @@ class TableBackend[T: QueueTable](Tables[T]):
             entry.number = table.next_number
         if entry.is_live:
             check_free(table, entry.options)
-        load_entry(table, entry)
-        self.journal.load(record.queue, entry)
+        load_entry(table, entry, record.failures)
+        self.journal.load(record.queue, entry, record.failures)
         return Loaded(task_id=record.task_id)

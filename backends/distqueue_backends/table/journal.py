@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from distqueue.task import FailedAttempt
 from distqueue_backends.table.entry import Entry
 
 
@@ -17,7 +18,7 @@ class Journal(Protocol):
     def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
         """Tasks without options were put; their payloads are in ``where``."""
 
-    def load(self, queue: str, entry: Entry) -> None:
+    def load(self, queue: str, entry: Entry, failures: tuple[FailedAttempt, ...]) -> None:
         """A task was stored as another store exported it; its payload is in ``where``."""
 
     def ack(self, queue: str, task_id: str) -> None:
@@ -36,7 +37,7 @@ class NoJournal:
     def put_together(self, queue: str, entries: Sequence[Entry]) -> None:
         pass
 
-    def load(self, queue: str, entry: Entry) -> None:
+    def load(self, queue: str, entry: Entry, failures: tuple[FailedAttempt, ...]) -> None:
         pass
 
     def ack(self, queue: str, task_id: str) -> None:

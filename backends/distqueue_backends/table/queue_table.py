@@ -23,6 +23,7 @@ from distqueue_backends.table.entry import (
     Entry,
 )
 from distqueue_backends.table.group import Group
+from distqueue_backends.table.history import History
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.pager import Pager
 from distqueue_backends.table.remembered import Gone, Remembered
@@ -51,6 +52,7 @@ class QueueTable:
         self.remembered = Remembered(*self._dedup)
         self.unique: dict[str, Entry] = {}
         self.groups: dict[str, Group] = {}
+        self.history = History()
         self.size = 0
         self._pager = Pager()
         self._lines: dict[int, Line] = {}
@@ -199,16 +201,18 @@ class QueueTable:
     def lapse(self, entry: Entry, error: str) -> None:
         """A lease ran out: that used up an attempt."""
         entry.token = None
-        entry.failures += 1
+        self._fail(entry, entry.until or 0.0, "lapse", error)
         if self._is_used_up(entry):
             self._bury(entry, error)
         else:
             self._back_in_line(entry)
 
-    def retry(self, entry: Entry, due: float | None, error: str | None) -> None:
+    def retry(
+        self, entry: Entry, due: float | None, error: str | None, traceback: str | None, at: float
+    ) -> None:
         """An attempt failed: again at ``due``, or (``None``) at once at the end of the line, or dead."""
         entry.settled = "retry"
-        entry.failures += 1
+        self._fail(entry, at, "retry", error, traceback)
         self._note_error(entry, error)
         if self._is_used_up(entry):
             self._bury(entry, error)
@@ -222,10 +226,10 @@ class QueueTable:
             self._note(entry)
             self.version += 1
 
-    def reject(self, entry: Entry, error: str | None) -> None:
+    def reject(self, entry: Entry, error: str | None, traceback: str | None, at: float) -> None:
         """A task that can never succeed is dead."""
         entry.settled = "reject"
-        entry.failures += 1
+        self._fail(entry, at, "reject", error, traceback)
         self._bury(entry, error)
 
     def ack(self, entry: Entry, at: float) -> None:
@@ -255,6 +259,7 @@ class QueueTable:
         if entry.state == READY and (line := self._lines.get(entry.options.priority)) is not None:
             line.leave()
         del self.tasks[entry.task_id]
+        self.history.drop(entry)
         self.size -= size_of(entry)
         self.counts[entry.state] -= 1
         entry.state = GONE
@@ -299,6 +304,13 @@ class QueueTable:
     def _is_used_up(self, entry: Entry) -> bool:
         most = entry.options.max_attempts
         return most is not None and entry.failures >= most
+
+    def _fail(
+        self, entry: Entry, at: float, verb: str, error: str | None, traceback: str | None = None
+    ) -> None:
+        """Count and note an attempt that failed."""
+        entry.failures += 1
+        self.history.add(entry, at, verb, error, traceback)
 
     def _bury(self, entry: Entry, error: str | None) -> None:
         self._move(entry, DEAD)

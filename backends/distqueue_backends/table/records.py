@@ -7,12 +7,12 @@ import msgspec
 from distqueue.ids import make_receipt, parse_receipt
 from distqueue.payload import checksum
 from distqueue.results import Lease
-from distqueue.task import DEFAULT_OPTIONS, RememberedTask, TaskOptions, TaskRecord
+from distqueue.task import DEFAULT_OPTIONS, FailedAttempt, RememberedTask, TaskOptions, TaskRecord
 from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.remembered import Gone
 
 
-def record_of(queue: str, entry: Entry, data: bytes) -> TaskRecord:
+def record_of(queue: str, entry: Entry, data: bytes, failures: tuple[FailedAttempt, ...]) -> TaskRecord:
     """Return the full record of a task."""
     options = entry.options
     return TaskRecord(
@@ -37,6 +37,7 @@ def record_of(queue: str, entry: Entry, data: bytes) -> TaskRecord:
         receipt=_receipt(entry.task_id, entry.deliveries, entry.token),
         settled=entry.settled,
         error=entry.error,
+        failures=failures,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from distqueue.commands import Put
 from distqueue.errors import GroupPriorityMismatch, PayloadMismatch, Refused, UniqueTaken
-from distqueue.task import DEFAULT_OPTIONS, TaskOptions, TaskState
+from distqueue.task import DEFAULT_OPTIONS, FailedAttempt, TaskOptions, TaskState
 from distqueue_backends.table.entry import DEAD, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
 
@@ -90,8 +90,9 @@ def purge_states(table: QueueTable, states: Sequence[TaskState], now: float) -> 
     return len(entries)
 
 
-def load_entry(table: QueueTable, entry: Entry) -> None:
-    """Insert a task with its number and place, and count on from there."""
+def load_entry(table: QueueTable, entry: Entry, failures: tuple[FailedAttempt, ...]) -> None:
+    """Insert a task with its number, place and failed attempts, and count on from there."""
     table.next_number = max(table.next_number, entry.number + 1, (entry.place or 0) + 1)
     table.last_number = max(table.last_number, entry.number)
     table.insert(entry)
+    table.history.load(entry, failures)

@@ -156,6 +156,5 @@ class Tables[T: QueueTable](Backend):
         return {"fence": every.fence.level.value, "fence_note": every.fence.note}
 
     def _records(self, table: T, entries: Sequence[Entry]) -> list[TaskRecord]:
-        return [
-            record_of(table.name, entry, data) for entry, data in zip(entries, self.payloads(table, entries))
-        ]
+        found = zip(entries, self.payloads(table, entries), table.history.of(entries))
+        return [record_of(table.name, entry, data, failures) for entry, data, failures in found]

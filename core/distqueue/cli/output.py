@@ -91,7 +91,7 @@ def shown_data(data: msgspec.Raw) -> str:
 def _whole(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         return {name: _whole(field) for name, field in msgspec.structs.asdict(value).items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_whole(each) for each in value]
     if isinstance(value, dict):
         return {key: _whole(each) for key, each in value.items()}

@@ -22,7 +22,7 @@ from distqueue.commands import Browse, Find, Stats
 from distqueue.errors import TaskNotFound
 from distqueue.fences import FenceLevel
 from distqueue.results import Browsed, Counted, Found, QueueStats
-from distqueue.task import TaskRecord, TaskState
+from distqueue.task import FailedAttempt, TaskRecord, TaskState
 
 _PAGE = 1000
 
@@ -129,5 +129,13 @@ def _shown(task: TaskRecord, name: str, show_time: Callable[[float | None], str]
             return show_time(value)
         case "data":
             return shown_data(value)
+        case "failures":
+            return "; ".join(_shown_failure(each, show_time) for each in task.failures)
         case _:
             return value
+
+
+def _shown_failure(failed: FailedAttempt, show_time: Callable[[float | None], str]) -> str:
+    """Return an attempt for people; its traceback is in the JSON only."""
+    said = f"attempt {failed.attempt}: {failed.verb} {show_time(failed.at)}"
+    return said if failed.error is None else f"{said}, {failed.error}"

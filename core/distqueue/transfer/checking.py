@@ -11,7 +11,15 @@ from distqueue.capabilities import Capabilities
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask, LeaseLost
 from distqueue.ids import parse_receipt
-from distqueue.limits import MAX_ERROR, check_put, check_queue_name, check_task_id
+from distqueue.limits import (
+    MAX_ERROR,
+    MAX_FAILURE_ERROR,
+    MAX_FAILURES,
+    MAX_TRACEBACK,
+    check_put,
+    check_queue_name,
+    check_task_id,
+)
 from distqueue.payload import check as check_payload
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 
@@ -23,6 +31,9 @@ _NEEDS: Final = {
     TaskState.DEAD: set[str](),
 }
 """Fields that a task of each state has to have."""
+_NOT_FAILED: Final = (TaskState.LEASED, TaskState.DONE)
+"""States in which the newest delivery is not one that failed."""
+_FAILING: Final = ("retry", "reject", "lapse")
 _BOUND: Final = 2**53
 
 
@@ -37,6 +48,7 @@ def check_task(task: TaskRecord, capabilities: Capabilities) -> TaskRecord:
     check_put(_as_put(task, payload), capabilities)
     _check_counts(task)
     _check_state(task)
+    _check_failures(task)
     _check_receipt(task.task_id, task.receipt)
     return msgspec.structs.replace(task, data=msgspec.Raw(payload))
 
@@ -91,6 +103,23 @@ def _check_state(task: TaskRecord) -> None:
         _check_time("until", task.until)
     if task.error is not None and len(task.error) > MAX_ERROR:
         raise InvalidTask(f"error has {len(task.error)} characters; at most {MAX_ERROR}")
+
+
+def _check_failures(task: TaskRecord) -> None:
+    """A failed attempt was handed out, and before what is out now: so a task of one delivery has none."""
+    most = min(MAX_FAILURES, task.deliveries - (task.state in _NOT_FAILED))
+    if len(task.failures) > most and task.failures:
+        raise InvalidTask(f"{len(task.failures)} failed attempts are given; at most {max(most, 0)} can be")
+    for failed in task.failures:
+        if not 1 <= failed.attempt < _BOUND or failed.verb not in _FAILING:
+            raise InvalidTask(f"{failed.verb!r:.80} of attempt {failed.attempt} is no failed attempt")
+        _check_time("at", failed.at)
+        texts = (("error", failed.error, MAX_FAILURE_ERROR), ("traceback", failed.traceback, MAX_TRACEBACK))
+        for name, text, longest in texts:
+            if text is not None and len(text) > longest:
+                raise InvalidTask(
+                    f"the {name} of a failed attempt has {len(text)} characters; at most {longest}"
+                )
 
 
 def _check_time(name: str, at: float) -> None:

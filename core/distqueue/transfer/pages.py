@@ -25,8 +25,13 @@ def next_limit(limit: int, page: Sequence[TaskRecord]) -> int:
 
 
 def bytes_of(page: Sequence[TaskRecord]) -> int:
-    """Return how many bytes the payloads of tasks have."""
-    return sum(len(memoryview(task.data)) for task in page)
+    """Return about how many bytes tasks have: their payloads, and the texts of what went wrong."""
+    return sum(len(memoryview(task.data)) + _length_of_errors(task) for task in page)
+
+
+def _length_of_errors(task: TaskRecord) -> int:
+    texts = [text for each in task.failures for text in (each.error, each.traceback)]
+    return sum(len(text) for text in (task.error, *texts) if text is not None)
 
 
 def pages_of_tasks(broker: Broker, queue: str) -> Iterator[list[TaskRecord]]:

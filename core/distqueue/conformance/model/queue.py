@@ -126,6 +126,7 @@ class ModelQueue:
     def lapse(self, task: ModelTask) -> None:
         """A lease ran out: an attempt is used up, and the task is back at its old place."""
         task.error = ANYTHING
+        task.fail("lapse", task.until or 0.0, ANYTHING)
         if not self.use_up(task):
             self.make_dead(task)
         else:

@@ -91,7 +91,7 @@ def _step(queue: ModelQueue, task: ModelTask, command: Settle, now: float) -> _S
         case Release():
             return TaskState.READY, None, lambda: queue.make_ready(task, at_the_end=False)
         case Reject():
-            return TaskState.DEAD, None, lambda: _bury(queue, task, command.error)
+            return TaskState.DEAD, None, lambda: _bury(queue, task, command, now)
         case Extend():
             until = now + command.lease
             return TaskState.LEASED, until, lambda: setattr(task, "until", until)
@@ -112,10 +112,11 @@ def _ack(queue: ModelQueue, task: ModelTask, now: float) -> _Step:
 def _retry(queue: ModelQueue, task: ModelTask, command: Retry, now: float) -> _Step:
     most = task.options.max_attempts
     if most is not None and task.attempt >= most:
-        return TaskState.DEAD, None, lambda: _bury(queue, task, command.error)
+        return TaskState.DEAD, None, lambda: _bury(queue, task, command, now)
     delay = command.backoff.delay(task.attempt) if command.delay is None else command.delay
 
     def schedule() -> None:
+        task.fail("retry", now, command.error, command.traceback)
         task.attempt, task.error = task.attempt + 1, command.error
         if delay:
             task.state, task.until, task.place = TaskState.SCHEDULED, now + delay, None
@@ -125,6 +126,7 @@ def _retry(queue: ModelQueue, task: ModelTask, command: Retry, now: float) -> _S
     return (TaskState.SCHEDULED, now + delay, schedule) if delay else (TaskState.READY, None, schedule)
 
 
-def _bury(queue: ModelQueue, task: ModelTask, error: str | None) -> None:
-    task.error = error
+def _bury(queue: ModelQueue, task: ModelTask, command: Retry | Reject, now: float) -> None:
+    task.fail(verb_of(command), now, command.error, command.traceback)
+    task.error = command.error
     queue.make_dead(task)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from distqueue.commands import (
     Ack,
     Cancel,
@@ -154,7 +156,8 @@ class Steps:
             case "retry":
                 return self._retry(queue, receipt, error, choice)
             case "reject":
-                return Reject(queue=queue, receipt=receipt, error=error)
+                trace = choice.of(None, "in line 7")
+                return Reject(queue=queue, receipt=receipt, error=error, traceback=trace)
             case "release" if not self._lacks("attempts_apart_from_deliveries"):
                 return Release(queue=queue, receipt=receipt)
             case "extend":
@@ -167,10 +170,10 @@ class Steps:
 
     def _retry(self, queue: str, receipt: str, error: str, choice: Choice) -> Retry:
         units = 0 if self._lacks("delay") else choice.of(0, 0, 1, 2)
+        failed = Retry(queue=queue, receipt=receipt, error=error, traceback=choice.of(None, "in line 7"))
         if units and choice.of(False, True):
-            steady = Backoff(first=self._lasts(units), factor=1.0, cap=1e9, jitter=0.0)
-            return Retry(queue=queue, receipt=receipt, error=error, backoff=steady)
-        return Retry(queue=queue, receipt=receipt, error=error, delay=self._lasts(units) if units else 0.0)
+            return replace(failed, backoff=Backoff(self._lasts(units), factor=1.0, cap=1e9, jitter=0.0))
+        return replace(failed, delay=self._lasts(units) if units else 0.0)
 
 
 def told(value: Any) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from distqueue.conformance.model.answers import ANYTHING, Fields
+from distqueue.limits import MAX_FAILURES
 from distqueue.task import TaskOptions, TaskState
 
 LIVE: Final = (TaskState.SCHEDULED, TaskState.READY, TaskState.LEASED)
@@ -33,6 +34,7 @@ class ModelTask:
     token: str | None = None
     settled: tuple[str, str] | None = None
     error: object = None
+    failures: list[Fields] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
@@ -62,6 +64,11 @@ class ModelTask:
         """Whether the time until which it is what it is has come."""
         return self.has_expired(now) or (self.until is not None and self.until <= now)
 
+    def fail(self, verb: str, at: float, error: object, traceback: str | None = None) -> None:
+        """Note that the attempt failed; the texts of a walk are short enough not to be cut."""
+        failed = {"attempt": self.attempt, "at": at, "verb": verb, "error": error, "traceback": traceback}
+        self.failures = [*self.failures, Fields(failed)][-MAX_FAILURES:]
+
     def lease(self, until: float, receipt: object = ANYTHING) -> Fields:
         """The delivery that a consumer gets."""
         return Fields(
@@ -90,6 +97,7 @@ class ModelTask:
                 "until": self.until,
                 "expires_at": self.expires_at,
                 "error": self.error,
+                "failures": self.failures,
                 **self._options("priority", "max_attempts", "group", "unique", "keep_done", "headers"),
             }
         )

@@ -22,6 +22,7 @@ from distqueue.errors import (
     TaskGone,
     TaskNotFound,
 )
+from distqueue.failures import with_failure
 from distqueue.fences import EVERY
 from distqueue.forking import close_after_fork
 from distqueue.ids import make_receipt, parse_receipt
@@ -200,12 +201,20 @@ class LmdbBackend(Tasks):
         return Settled(task_id=parse_receipt(ack.receipt)[0], state=DONE, then=tuple(then))
 
     def retry(
-        self, queue: str, receipt: str, delay: float | None, backoff: Backoff, error: str | None
+        self,
+        queue: str,
+        receipt: str,
+        delay: float | None,
+        backoff: Backoff,
+        error: str | None,
+        traceback: str | None,
     ) -> Settled:
         task = self.settle(queue, receipt, "retry")
         if task.state is LEASED:
             wait = backoff.delay(task.attempt) if delay is None else delay
-            task = self.fail(task, error, settled="retry", place=self.next_number())
+            failures = with_failure(task.failures, task.attempt, self.now, "retry", error, traceback)
+            place = self.next_number()
+            task = self.fail(task, error, settled="retry", place=place, failures=failures)
             if task.state is READY and wait > 0:
                 task = self.keep(task, state=SCHEDULED, until=self.now + wait, place=None)
         return answer(task)
@@ -216,10 +225,11 @@ class LmdbBackend(Tasks):
             task = self.keep(task, settled="release", state=READY, until=None)
         return answer(task)
 
-    def reject(self, queue: str, receipt: str, error: str | None) -> Settled:
+    def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
         task = self.settle(queue, receipt, "reject")
         if task.state is LEASED:
-            task = self.keep(task, settled="reject", state=DEAD, until=None, error=error)
+            failures = with_failure(task.failures, task.attempt, self.now, "reject", error, traceback)
+            task = self.keep(task, settled="reject", state=DEAD, until=None, error=error, failures=failures)
         return answer(task)
 
     def extend(self, queue: str, receipt: str, lease: float) -> Settled:

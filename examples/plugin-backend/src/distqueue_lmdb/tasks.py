@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from distqueue.backend import Backend
 from distqueue.commands import Ack, Command
+from distqueue.failures import with_failure
 from distqueue.fences import EVERY
 from distqueue.payload import checksum
 from distqueue.task import RememberedTask, TaskRecord, TaskState
@@ -30,6 +31,7 @@ from distqueue_lmdb.environment import Environment
 from distqueue_lmdb.keys import decoded, index_of, packed, prefix, remembered_in, time_in
 from distqueue_lmdb.plugin import LmdbOptions
 
+LAPSED = "the lease ran out"
 READY, LEASED, DEAD = TaskState.READY, TaskState.LEASED, TaskState.DEAD
 
 
@@ -65,7 +67,8 @@ class Tasks(Backend):
         for key, _ in list(times):
             task = self.task(queue, key[-8:])
             if task.state is LEASED:
-                self.fail(task, "the lease ran out", receipt=None)
+                failures = with_failure(task.failures, task.attempt, task.until or 0.0, "lapse", LAPSED)
+                self.fail(task, LAPSED, receipt=None, failures=failures)
             else:
                 self.keep(task, state=READY, until=None, place=self.next_number())
         oldest = remembered_in(self.store.scan("gone", prefix(queue)))
