@@ -77,3 +77,16 @@ def test_what_is_wrong_with_the_app_is_said(lite: Bench) -> None:
     ):
         assert lite.spawn("work", spec, "--burst").wait(30) == 1
         assert message in lite.log.read_text()
+
+
+def test_code_that_changes_is_taken_over(lite: Bench) -> None:
+    worker = lite.start("--reload")
+    lite.put("work")
+    (before,) = lite.wait_for_notes(1, "end")
+    app = lite.directory / "jobs.py"
+    app.write_text(app.read_text() + "\n\n@app.task\ndef new() -> None:\n    note('new')\n")
+    lite.put("new")
+    (after,) = lite.wait_for_notes(1, "new")
+    assert before.pid != after.pid
+    worker.terminate()
+    assert worker.wait(30) == 0

@@ -99,13 +99,13 @@ def _plain(value: object) -> object:
     if _is_model(type(value)):
         model: Any = value
         return model.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON; give what names it, such as its id")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON; give what names it, such as its id")
 
 
 def _rich(kind: type[Any], value: Any) -> Any:
     """Read what msgspec cannot."""
     if not _is_model(kind):
-        raise TypeError(f"a {kind.__name__} cannot be read from JSON; take what names it, such as its id")
+        raise TypeError(f"{kind.__name__} cannot be read from JSON; take what names it, such as its id")
     return kind.model_validate(value)
 
 

@@ -39,6 +39,9 @@ def work(
     max_memory: Annotated[
         int | None, typer.Option(metavar="MIB", min=1, help="Replace a process that takes more than that.")
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start new processes when Python files here change.")
+    ] = False,
 ) -> None:
     """Run the handlers of an app.
 
@@ -59,6 +62,7 @@ def work(
         burst=burst,
         max_tasks=max_tasks,
         max_memory=None if max_memory is None else max_memory * _MEBIBYTE,
+        reload=reload,
     )
     worker = Worker(plan)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -29,6 +29,7 @@ from distqueue.app.loading import load_app
 from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
 from distqueue.worker.memory import resident_bytes
+from distqueue.worker.running import UNKNOWN_PAUSE
 from distqueue.worker.wire import (
     PIECE,
     Finish,
@@ -86,7 +87,11 @@ class Child:
                         return
 
     def _start(self, run: Run) -> None:
-        task = self._app.tasks[run.task]
+        task = self._app.tasks.get(run.task)
+        if task is None:  # the worker knows a later version of the app
+            left = Ended(verb="release", delay=UNKNOWN_PAUSE)
+            send(self._socket, Result(receipt=run.receipt, ended=left), self._sending)
+            return
         delivery = CurrentDelivery(
             task_id=run.task_id,
             queue=run.queue,

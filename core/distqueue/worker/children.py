@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ class ChildProcess:
         self.is_ready = False
         self.is_retiring = False
         """Gets nothing more to run."""
+        self.is_killed = False
         self.socket, theirs = wire.pair()
         self._frames = Frames()
         self._out = bytearray()
@@ -63,6 +65,13 @@ class ChildProcess:
     def free(self) -> int:
         """How many handlers more it can run."""
         return self.slots - len(self.running) if self.is_ready and not self.is_retiring else 0
+
+    @property
+    def deadline(self) -> float:
+        """When it is to be killed, on the monotonic clock: when the first handler has run for too long."""
+        if self.is_killed:
+            return math.inf
+        return min((running.deadline for running in self.running.values()), default=math.inf)
 
     @property
     def has_unsent(self) -> bool:
@@ -120,6 +129,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it; what it still says is heard, and then its end."""
+        self.is_killed = True
         self.process.kill()
 
     def reap(self) -> str:

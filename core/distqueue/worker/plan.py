@@ -12,7 +12,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     app take turns. ``concurrency`` is how many handlers run at the same time, in ``processes`` children
     together. ``grace`` is how long they may go on
     after the worker was told to stop. ``max_tasks`` and ``max_memory`` are for each child: then another one
-    takes its place. With ``burst`` the worker ends when there is nothing left to do.
+    takes its place. With ``burst`` the worker ends when there is nothing left to do, with
+    ``reload`` new children take over when Python files below the working directory change.
     """
 
     app: str
@@ -24,6 +25,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     burst: bool = False
     max_tasks: int | None = None
     max_memory: int | None = None
+    reload: bool = False
 
     @property
     def slots(self) -> int:

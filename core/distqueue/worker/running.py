@@ -12,6 +12,8 @@ from distqueue.results import Lease
 from distqueue.retry import Backoff
 from distqueue.worker.wire import Run, TaskInfo
 
+UNKNOWN_PAUSE: Final = 10.0
+"""How long a task that no handler here is for is left to other workers, in seconds."""
 _CANCELLING: Final = 5.0
 """How long an async handler may take to end once it is cancelled, in seconds."""
 

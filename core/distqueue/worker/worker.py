@@ -21,14 +21,13 @@ from distqueue.results import Lease
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
 from distqueue.worker.plan import Plan
-from distqueue.worker.running import Running
+from distqueue.worker.reload import Reload
+from distqueue.worker.running import UNKNOWN_PAUSE, Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
 from distqueue.worker.tally import Tally
 from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
 
-UNKNOWN_PAUSE: Final = 10.0
-"""How long a task that no handler here is for is left to other workers, in seconds."""
 _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
 _LONGEST_SLEEP: Final = 3600.0
@@ -56,6 +55,8 @@ class Worker:
         self.plan = plan
         self.tally = Tally()
         self.phase = Phase.WORKING
+        self.gave_back = 0
+        """How many handlers were stopped, and their tasks given back, as the grace was over."""
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -80,13 +81,6 @@ class Worker:
         """What runs now."""
         return [running for child in self._crew.children for running in child.running.values()]
 
-    @property
-    def gave_back(self) -> int:
-        """How many handlers were stopped, and their tasks given back, as the grace was over."""
-        return self._killed
-
-    _killed = 0
-
     def stop(self) -> None:
         """Claim nothing more, and end when what runs has ended; a second time: at once.
 
@@ -102,11 +96,14 @@ class Worker:
             ConfigError: the app cannot be imported, or its configuration is wrong.
             StoreError: the store cannot be opened.
         """
+        reload = Reload(lambda: self._post(self._crew.retire_all)) if self.plan.reload else None
         try:
             self._crew.fill()
             while not self._is_over():
                 self._turn()
         finally:
+            if reload is not None:
+                reload.close()
             self._close()
 
     # --- The loop -------------------------------------------------------------------------------
@@ -121,7 +118,7 @@ class Worker:
         while self._posted:
             self._posted.popleft()()
         self._note_stops()
-        self._check_deadlines()
+        self._crew.kill_overdue()
         self._crew.end_idle()
         self._crew.fill()
         if self._supply is not None:
@@ -136,12 +133,10 @@ class Worker:
     def _sleep(self) -> float:
         """Return for how long nothing has to be done, in seconds."""
         now = time.monotonic()
-        times = [self._ends_at, *(running.deadline for running in self.running)]
-        if (at := self._crew.next_event_at()) is not None:
-            times.append(at)
-        if self._supply is not None and not self._supply.is_idle and self._supply.asks_at > now:
-            times.append(self._supply.asks_at)
-        return max(0.0, min(min(times, default=math.inf) - now, _LONGEST_SLEEP))
+        at = min(self._ends_at, self._crew.next_event_at())
+        if self._supply is not None and self._supply.asks_at > now:
+            at = min(at, self._supply.asks_at)
+        return max(0.0, min(at - now, _LONGEST_SLEEP))
 
     def _wanted(self) -> int:
         """Return how many tasks can be started now."""
@@ -278,7 +273,7 @@ class Worker:
 
     def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
         if self.phase is Phase.KILLING:
-            self._killed += 1
+            self.gave_back += 1
             return Ended(verb="release")
         seconds = time.monotonic() - running.began
         if is_overdue:
@@ -286,12 +281,6 @@ class Worker:
         if is_innocent:
             return Ended(verb="release", seconds=seconds)
         return Ended(verb="retry", error=f"the process that ran the handler {how}", seconds=seconds)
-
-    def _check_deadlines(self) -> None:
-        now = time.monotonic()
-        for child in self._crew.children:
-            if any(running.deadline <= now for running in child.running.values()):
-                child.kill()
 
     def _note(self, running: Running, ended: Ended) -> None:
         lease, took = running.lease, ended.seconds
