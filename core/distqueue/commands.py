@@ -112,8 +112,6 @@ class Retry(Settle, frozen=True, kw_only=True, gc=False):
 class Release(Settle, frozen=True, kw_only=True, gc=False):
     """Give the task back, at its old place, without using up an attempt."""
 
-    delay: float = 0.0
-
 
 class Reject(Settle, frozen=True, kw_only=True, gc=False):
     """The task can never succeed: it is dead at once. ``error`` and ``traceback`` are kept as of a retry."""
