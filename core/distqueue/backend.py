@@ -177,8 +177,11 @@ class Backend(OpenStore):
         """
 
     @abstractmethod
-    def release(self, queue: str, receipt: str) -> Settled:
-        """Give the task back at its old place, with its attempt."""
+    def release(self, queue: str, receipt: str, delay: float) -> Settled:
+        """Give the task back with its attempt: at its old place, or due after ``delay``, as a retry is.
+
+        ``delay`` is always 0 where the capability ``delay`` is not declared.
+        """
 
     @abstractmethod
     def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
@@ -336,6 +339,11 @@ class Backend(OpenStore):
         error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
         return self.retry(command.queue, command.receipt, delay, command.backoff, error, traceback)
 
+    def _release(self, command: c.Release) -> Settled:
+        if command.delay and not self.capabilities.delay:
+            raise self._unsupported("a release with a delay")
+        return self.release(command.queue, command.receipt, command.delay)
+
     def _reject(self, command: c.Reject) -> Settled:
         error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
         return self.reject(command.queue, command.receipt, error, traceback)
@@ -358,7 +366,7 @@ def _checked_record(
 _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
     c.Retry: Backend._retry,
-    c.Release: lambda b, x: b.release(x.queue, x.receipt),
+    c.Release: Backend._release,
     c.Reject: Backend._reject,
     c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),
     c.Cancel: lambda b, x: b.cancel(x.queue, x.task_id),

@@ -22,6 +22,7 @@ from distqueue.commands import (
     LoadRemembered,
     LoadTask,
     Put,
+    Release,
     Remembered,
     Retry,
 )
@@ -237,7 +238,7 @@ def check_command(command: Command) -> None:
             check_fence(command)
         case Browse() | Remembered() if command.limit < 1:
             raise InvalidTask(f"a page of {command.limit} tasks; take at least 1")
-        case Retry() if command.delay is not None:
+        case Retry() | Release() if command.delay is not None:
             check_seconds("delay", command.delay)
 
 

@@ -110,7 +110,7 @@ def a_fence_gives_back() -> None:
         fenced = real(table_backend, queue, *args)
         table = table_backend.table(queue)
         for entry in table.in_states((LEASED,)):
-            table.release(entry)
+            table.release(entry, None)
         return fenced
 
     around(MemoryBackend, "fence", fence)

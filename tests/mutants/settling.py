@@ -161,7 +161,7 @@ def errors_end_at_nul() -> None:
 
 @mutant("a reject releases", caught_by="SETTLE-1 EXPIRY-4")
 def a_reject_releases() -> None:
-    replace(QueueTable, "reject", lambda table, entry, *args: table.release(entry))
+    replace(QueueTable, "reject", lambda table, entry, *args: table.release(entry, None))
 
 
 # --- What follows ---------------------------------------------------------------------------------------
