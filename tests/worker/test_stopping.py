@@ -69,11 +69,15 @@ def test_a_child_is_replaced_when_it_takes_too_much_memory(lite: Bench) -> None:
 
 def test_what_is_wrong_with_the_app_is_said(lite: Bench) -> None:
     (lite.directory / "broken.py").write_text("import nowhere_to_be_found\n")
+    (lite.directory / "deadly.py").write_text("import os\nos._exit(5)\n")
+    (lite.directory / "private.py").write_text("from distqueue import App\napp = App('memory://')\n")
     for spec, message in (
         ("nowhere:app", "there is no module 'nowhere'"),
         ("jobs:application", "jobs has no 'application'"),
         ("jobs:note", "jobs:note is a function, not an App"),
         ("broken:app", "No module named 'nowhere_to_be_found'"),
+        ("deadly:app", "the process that tried ended with exit code 5"),
+        ("private:app", "memory:// is in one process only"),
     ):
         assert lite.spawn("work", spec, "--burst").wait(30) == 1
         assert message in lite.log.read_text()

@@ -47,7 +47,14 @@ class ChildProcess:
         )
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "distqueue.worker.child", msgspec.json.encode(plan).decode()],
+                [
+                    sys.executable,
+                    "-u",
+                    "-P",
+                    "-m",
+                    "distqueue.worker.child",
+                    msgspec.json.encode(plan).decode(),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # an interrupt at the keyboard is for the worker

@@ -12,8 +12,10 @@ from itertools import islice
 from logging import getLogger
 from typing import Final
 
+from msgspec.structs import replace
+
 from distqueue.commands import Claim, Command, Release, Settle
-from distqueue.errors import OutcomeUnknown, Refused
+from distqueue.errors import ConfigError, OutcomeUnknown, Refused
 from distqueue.opening import open_broker
 from distqueue.results import Claimed, Lease, Outcome, Settled
 from distqueue.task import TaskState
@@ -42,7 +44,13 @@ class Supply:
             lambda: open_broker(parse_url(ready.url), observers=ready.observers, **ready.options),
             lambda answer: post(lambda: self._answered(answer)),
         )
-        self._max_batch = self._asking.broker.capabilities.max_batch
+        self._capabilities = self._asking.broker.capabilities
+        if not self._capabilities.shared_between_processes:
+            self._asking.close()
+            raise ConfigError(
+                f"{ready.place} is in one process only, and a worker has several; use a store that is "
+                "shared, or app.testing() in tests"
+            )
         self.sources = [self._source(name, ready.queues[name]) for name in plan.queues or ready.queues]
         self._unsettled: list[tuple[Running, Settle]] = []
         self._sent = 0
@@ -65,13 +73,17 @@ class Supply:
 
     def settle(self, running: Running, command: Settle) -> None:
         """Settle a delivery with the next call."""
+        if isinstance(command, Release) and command.delay and not self._capabilities.delay:
+            command = replace(command, delay=0.0)
         self._unsettled.append((running, command))
 
     def ask(self, free: int) -> None:
         """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way."""
         if self._asking.is_busy or time.monotonic() < self.asks_at:
             return
-        commands: list[Command] = [command for _, command in islice(self._unsettled, self._max_batch - 1)]
+        commands: list[Command] = [
+            command for _, command in islice(self._unsettled, self._capabilities.max_batch - 1)
+        ]
         self._sent = len(commands)
         source = next((one for one in self.sources if one.may_have), None) if free > 0 else None
         if source is not None:

@@ -18,6 +18,7 @@ from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
 from distqueue.errors import ConfigError
 from distqueue.results import Lease
+from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
 from distqueue.worker.plan import Plan
@@ -252,14 +253,21 @@ class Worker:
         self._tasks = ready.tasks
         self._unknown.clear()
         if self._supply is None:
+            place = parse_url(ready.url)
+            is_new = place.is_file and not os.path.lexists(place.path)
             self._supply = Supply(self.plan, ready, self.tally, self._post)
+            if is_new:
+                _log.info("created %s", os.path.abspath(place.path))
             self._supply.take = self._take
-            _log.info("working on queues %s of %s", ", ".join(ready.queues), ready.place)
+            names = ", ".join(source.name for source in self._supply.sources)
+            _log.info("working on queues %s of %s", names, ready.place)
         self._crew.is_well(child)
 
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""
         how = self._crew.remove(child)
+        if self._supply is None and self.phase is Phase.WORKING:
+            raise ConfigError(f"the app cannot be imported: the process that tried {how}")
         overdue = [one for one in child.running.values() if time.monotonic() >= one.deadline]
         if self.phase is not Phase.KILLING and not (child.is_retiring and not child.running):
             self.tally.children_died += 1
