@@ -88,9 +88,11 @@ class Scheduling(Subject):
     def test_due_tasks_are_in_the_order_of_their_due_times(self) -> None:
         self.put(task_id="base")
         now = self.record("base").put_at
-        for name, after in (("d", 3), ("b", 2), ("a", 1), ("c", 2), ("e", 3)):
-            self.put(task_id=name, due=now + self.moment * (1 + after / 10))
-        self.pass_time(self.moment * 2)
+        dues = {"d": 13, "b": 12, "a": 11, "c": 12, "e": 13}  # far enough for a machine that is busy
+        self.broker.apply(
+            [self.make(task_id=name, due=now + self.moment * after) for name, after in dues.items()]
+        )
+        self.pass_time(self.moment * 14)
         assert self.take_all() == "base a b c d e"
 
     @clause(
