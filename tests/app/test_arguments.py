@@ -131,6 +131,9 @@ def test_an_invalid_model_is_refused() -> None:
 
     with pytest.raises(InvalidTask, match="name"):
         Arguments(handler).decode(b'{"customer": {}}')
+    with pytest.raises(InvalidTask, match="since") as caught:
+        Arguments(handler).decode(b'{"customer": {"name": "Ann", "since": "a secret"}}')
+    assert "secret" not in str(caught.value)
 
 
 def test_what_no_json_can_be_made_of_is_named() -> None:

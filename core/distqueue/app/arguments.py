@@ -100,7 +100,13 @@ def _rich(kind: type[Any], value: Any) -> Any:
     """Read what msgspec cannot."""
     if not _is_model(kind):
         raise TypeError(f"{kind.__name__} cannot be read from JSON; take what names it, such as its id")
-    return kind.model_validate(value)
+    try:
+        return kind.model_validate(value)
+    except sys.modules["pydantic"].ValidationError as error:  # whose own text shows the payload, also in logs
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        raise ValueError(
+            "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults)
+        ) from None
 
 
 def _is_model(kind: type[Any]) -> bool:
