@@ -176,7 +176,7 @@ def check_options(options: TaskOptions, capabilities: Capabilities) -> None:
     if options.publisher_id is not None:
         _check_key("publisher_id", options.publisher_id)
     if options.headers is not None:
-        _check_headers(options.headers)
+        check_headers(options.headers)
 
 
 def check_claim(claim: Claim) -> None:
@@ -310,7 +310,12 @@ def _check_key(name: str, key: str) -> None:
         raise TooLarge(f"{name} has {len(key.encode())} bytes; at most {MAX_KEY}")
 
 
-def _check_headers(headers: dict[str, str]) -> None:
+def check_headers(headers: dict[str, str]) -> None:
+    """Refuse headers that are not text, or too large together.
+
+    Raises:
+        InvalidTask, TooLarge: they are.
+    """
     size = 0
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):

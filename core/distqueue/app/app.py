@@ -12,6 +12,7 @@ from distqueue.app.store import Store
 from distqueue.configured import Configured, configured
 from distqueue.errors import ConfigError
 from distqueue.limits import check_queue_name
+from distqueue.plugins import installed_plugins
 from distqueue.queue import Queue
 from distqueue.retry import Backoff
 from distqueue.times import Duration
@@ -130,6 +131,7 @@ class App:
         name = name or self.default_queue
         if name not in self._queues:
             found = self.configured(name)
+            installed_plugins().load_observers(found.observers)  # asked for headers before the store is open
             self._queues[name] = Queue.opened_by(
                 self.store.lend, name, found.defaults, open_within=found.open_within
             )

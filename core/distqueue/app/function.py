@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from distqueue.app.arguments import Arguments
 from distqueue.app.call import encode_call
+from distqueue.app.headers import with_headers
 from distqueue.app.policy import Policy
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask
@@ -129,7 +130,7 @@ class TaskFunction[**P, R]:
         data = encode_call(self.name, self.arguments.encode(args, kwargs))
         given = {key: value for key, value in self._options.items() if key not in ("queue", "connection")}
         options = cast(PutOptions, given)
-        return self.app.queue(self.queue).task_of(data, **options)
+        return with_headers(self.app.queue(self.queue).task_of(data, **options), self.name)
 
 
 def _split(name: str, call: object) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from distqueue.app.around import Around
 from distqueue.app.call import decode_call
 from distqueue.app.current import CurrentDelivery, current
 from distqueue.app.ended import Ended, acked, ended_by
@@ -17,8 +18,9 @@ def handle(task: TaskFunction[..., Any], delivery: CurrentDelivery, payload: byt
     began = time.monotonic()
     token = current.set(delivery)
     try:
-        bound = task.arguments.decode(decode_call(payload).args)
-        task.function(*bound.args, **bound.kwargs)
+        with Around(delivery):
+            bound = task.arguments.decode(decode_call(payload).args)
+            task.function(*bound.args, **bound.kwargs)
     except BaseException as error:  # noqa: BLE001 - SystemExit in a handler is a failure like any other
         return ended_by(error, task.policy, time.monotonic() - began)
     finally:
@@ -31,9 +33,10 @@ async def handle_async(task: TaskFunction[..., Any], delivery: CurrentDelivery, 
     began = time.monotonic()
     token = current.set(delivery)
     try:
-        bound = task.arguments.decode(decode_call(payload).args)
-        async with asyncio.timeout(task.policy.timeout) as limit:
-            await task.function(*bound.args, **bound.kwargs)
+        with Around(delivery):
+            bound = task.arguments.decode(decode_call(payload).args)
+            async with asyncio.timeout(task.policy.timeout) as limit:
+                await task.function(*bound.args, **bound.kwargs)
     except TimeoutError as error:
         seconds = time.monotonic() - began
         if not limit.expired():

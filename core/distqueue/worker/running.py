@@ -48,6 +48,16 @@ class Running:
         return self.lease.receipt
 
     @property
+    def labels(self) -> dict[str, str | int]:
+        """What a line in a log tells of it: never the payload."""
+        return {
+            "task_id": self.lease.task_id,
+            "task": self.task,
+            "queue": self.queue,
+            "attempt": self.lease.attempt,
+        }
+
+    @property
     def deadline(self) -> float:
         """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
         if self.info.timeout is None:

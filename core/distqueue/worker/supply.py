@@ -14,10 +14,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from distqueue.commands import Claim, Command, Release, Settle
+from distqueue.commands import Claim, Command, Release, Settle, Stats
 from distqueue.errors import ConfigError, OutcomeUnknown, Refused
 from distqueue.opening import open_broker
-from distqueue.results import Claimed, Lease, Outcome, Settled
+from distqueue.outcomes import expect
+from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
@@ -93,6 +94,14 @@ class Supply:
         if commands:
             self._asking.ask(commands)
 
+    def counted(self) -> Counted:
+        """Count the tasks of the store, in the calling thread.
+
+        Raises:
+            StoreError, Refused: as a broker does.
+        """
+        return expect(self._asking.apply([Stats(queue="*")])[0], Counted)
+
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""
         for source in self.sources:
@@ -135,12 +144,15 @@ class Supply:
         tally = self._tally
         if isinstance(outcome, Refused):
             tally.lost += 1
-            _log.warning("task %s (%s) could not be settled: %s", *_named(running), outcome)
+            _log.warning(
+                "task %s (%s) could not be settled: %s", *_named(running), outcome, extra=running.labels
+            )
         elif isinstance(command, Release):
             tally.released += 1
         elif isinstance(outcome, Settled) and outcome.state is TaskState.DEAD:
             tally.dead += 1
-            _log.error("task %s (%s) is dead: no attempt is left, or it was rejected", *_named(running))
+            text = "task %s (%s) is dead: no attempt is left, or it was rejected"
+            _log.error(text, *_named(running), extra=running.labels)
         elif isinstance(outcome, Settled) and outcome.state in (TaskState.SCHEDULED, TaskState.READY):
             tally.retried += 1
         else:

@@ -17,7 +17,7 @@ from distqueue.app.call import handler_name
 from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
 from distqueue.errors import ConfigError
-from distqueue.results import Lease
+from distqueue.results import Counted, Lease
 from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
@@ -27,6 +27,7 @@ from distqueue.worker.running import UNKNOWN_PAUSE, Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
 from distqueue.worker.tally import Tally
+from distqueue.worker.telling import tell_ended, tell_started
 from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
 
 _LAST_WORDS: Final = 10.0
@@ -81,6 +82,14 @@ class Worker:
     def running(self) -> list[Running]:
         """What runs now."""
         return [running for child in self._crew.children for running in child.running.values()]
+
+    def counted(self) -> Counted | None:
+        """Count the tasks of the store; ``None`` while it is not known yet. May be called from any thread.
+
+        Raises:
+            StoreError, Refused: as a broker does.
+        """
+        return None if self._supply is None else self._supply.counted()
 
     def stop(self) -> None:
         """Claim nothing more, and end when what runs has ended; a second time: at once.
@@ -199,6 +208,7 @@ class Worker:
             running = self._waiting.popleft()
             running.began = time.monotonic()
             child.run(running)
+            tell_started(running)
             if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
                 self._crew.retire(child)
 
@@ -243,7 +253,7 @@ class Worker:
                 _log.error("the app cannot be imported any longer; trying again: %s", reason)
             case Result():
                 running = child.running.pop(message.receipt)
-                self._note(running, message.ended)
+                tell_ended(running, message.ended)
                 self._settle(running, message.ended)
                 if self.plan.max_memory is not None and message.memory > self.plan.max_memory:
                     self._crew.retire(child)
@@ -276,7 +286,7 @@ class Worker:
                 self._crew.put_off()
         for running in child.running.values():
             ended = self._cause(running, how, is_innocent=bool(overdue), is_overdue=running in overdue)
-            self._note(running, ended)
+            tell_ended(running, ended)
             self._settle(running, ended)
 
     def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
@@ -289,23 +299,6 @@ class Worker:
         if is_innocent:
             return Ended(verb="release", seconds=seconds)
         return Ended(verb="retry", error=f"the process that ran the handler {how}", seconds=seconds)
-
-    def _note(self, running: Running, ended: Ended) -> None:
-        lease, took = running.lease, ended.seconds
-        match ended.verb:
-            case "ack":
-                _log.info("task %s (%s) done in %.3f s", lease.task_id, running.task, took)
-            case "release":
-                _log.info("task %s (%s) is given back", lease.task_id, running.task)
-            case _:
-                _log.error(
-                    "task %s (%s) failed in attempt %d after %.3f s: %s",
-                    lease.task_id,
-                    running.task,
-                    lease.attempt,
-                    took,
-                    ended.traceback or ended.error,
-                )
 
     # --- The end --------------------------------------------------------------------------------
 
