@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
+from logging import getLogger
 from typing import Annotated
 
 import typer
 
-from distqueue.cli.errors import ExitCode, complain
+from distqueue.cli.errors import ExitCode
+from distqueue.cli.metrics import MetricsAddress, metrics_of
 from distqueue.cli.options import SomeQueues, Url
 from distqueue.cli.output import counted
-from distqueue.worker.plan import Plan
+from distqueue.worker.plan import LogFormat, LogLevel, Logs, Plan
 
 _MEBIBYTE = 1024 * 1024
 
@@ -42,6 +42,13 @@ def work(
     reload: Annotated[
         bool, typer.Option("--reload", help="Start new processes when Python files here change.")
     ] = False,
+    metrics: MetricsAddress = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Write the log as text, or as JSON, one object a line.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="Log nothing below that.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Run the handlers of an app.
 
@@ -49,9 +56,11 @@ def work(
     then is given back without using up an attempt. A second signal stops at once. The store is created if
     there is none.
     """
-    from distqueue.worker.worker import Worker  # not needed by whoever asks for help
+    from distqueue.worker.logs import set_up_logs  # not needed by whoever asks for help
+    from distqueue.worker.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs = Logs(format=log_format, level=log_level)
+    set_up_logs(logs)
     plan = Plan(
         app=app,
         url=url,
@@ -63,12 +72,14 @@ def work(
         max_tasks=max_tasks,
         max_memory=None if max_memory is None else max_memory * _MEBIBYTE,
         reload=reload,
+        logs=logs,
     )
     worker = Worker(plan)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+    with metrics_of(worker, metrics):
+        worker.run()
     if worker.gave_back:
         stopped = counted(worker.gave_back, "handler")
-        complain(f"{stopped} had to be stopped; what they ran is given back")
+        getLogger("distqueue.worker").error("%s had to be stopped; what they ran is given back", stopped)
         raise typer.Exit(ExitCode.STOPPED)

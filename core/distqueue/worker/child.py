@@ -7,6 +7,7 @@ what the worker says; when the worker is gone, the process ends at once, so that
 from __future__ import annotations
 
 import asyncio
+import atexit
 import ctypes
 import os
 import signal
@@ -28,7 +29,10 @@ from distqueue.app.handling import handle, handle_async
 from distqueue.app.loading import load_app
 from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
+from distqueue.plugins import installed_plugins
+from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
+from distqueue.worker.plan import Logs
 from distqueue.worker.running import UNKNOWN_PAUSE
 from distqueue.worker.wire import (
     PIECE,
@@ -58,6 +62,7 @@ class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     queues: tuple[str, ...] = ()
     tells_memory: bool = False
+    logs: Logs | None = None
 
 
 class Child:
@@ -164,12 +169,15 @@ def main(plan: ChildPlan) -> None:
     _die_with(plan.parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which says what is to be done
         signal.signal(number, lambda *_: None)
+    if plan.logs is not None:
+        set_up_logs(plan.logs)
     sock = socket.socket(fileno=plan.fd)
     try:
         app = load_app(plan.app)
         if plan.url is not None:
             app.use(plan.url)
         ready = describe(app, plan.queues)
+        installed_plugins().load_observers(ready.observers)
     except DistqueueError as error:
         send(sock, Unusable(str(error)))
         return
@@ -179,6 +187,7 @@ def main(plan: ChildPlan) -> None:
     send(sock, ready)
     Child(plan, sock, app).serve()
     app.close()
+    atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads of handlers that do not end are nobody's concern any longer

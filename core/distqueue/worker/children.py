@@ -44,6 +44,7 @@ class ChildProcess:
             url=work.url,
             queues=work.queues,
             tells_memory=work.max_memory is not None,
+            logs=work.logs,
         )
         with theirs:
             self.process = subprocess.Popen(
