@@ -74,6 +74,10 @@ class TaskFunction[**P, R]:
         """The queue that its tasks are put into."""
         return self._options.get("queue", self.app.default_queue)
 
+    def has_option(self, name: str) -> bool:
+        """Whether its tasks have this option."""
+        return self._options.get(name) is not None
+
     def options(self, **options: Unpack[EnqueueOptions]) -> Self:
         """Return the same handler, whose tasks are enqueued with these options on top of its own.
 

@@ -22,6 +22,7 @@ from distqueue.cli import (
     move,
     publish,
     read,
+    schedules,
     serve,
     settle,
     transfer,
@@ -45,6 +46,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
     },
     "Run functions": {
         "work": work.work,
+        "schedules": schedules.schedules,
     },
     "Look": {
         "show": read.show,

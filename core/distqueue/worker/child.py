@@ -26,7 +26,7 @@ from distqueue.app.current import CurrentDelivery
 from distqueue.app.ended import Ended
 from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
-from distqueue.app.loading import load_app
+from distqueue.app.loading import full_name, load_app
 from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
 from distqueue.plugins import installed_plugins
@@ -141,16 +141,20 @@ def send(sock: socket.socket, message: FromChild, sending: threading.Lock | None
             os._exit(1)
 
 
-def describe(app: App, queues: tuple[str, ...] = ()) -> Ready:
-    """Return what a worker has to know of an app; ``queues`` are those that it works on besides the app's."""
+def describe(app: App, queues: tuple[str, ...] = (), *, name: str = "") -> Ready:
+    """Return what a worker has to know of an app; ``queues`` are those that it works on besides the app's.
+
+    ``name`` is by what the store knows the app.
+    """
     found = app.configured()
     return Ready(
         url=found.url.unredacted(),
         place=str(found.url),
         options=found.options,
         observers=found.observers,
-        tasks={name: _info(task) for name, task in app.tasks.items()},
-        queues={name: _queue_info(app, name) for name in (*app.queue_names, *queues)},
+        tasks={task.name: _info(task) for task in app.tasks.values()},
+        queues={queue: _queue_info(app, queue) for queue in (*app.queue_names, *queues)},
+        schedules=tuple(definition.raw for definition in app.definitions(name)),
     )
 
 
@@ -176,7 +180,7 @@ def main(plan: ChildPlan) -> None:
         app = load_app(plan.app)
         if plan.url is not None:
             app.use(plan.url)
-        ready = describe(app, plan.queues)
+        ready = describe(app, plan.queues, name=full_name(plan.app))
         installed_plugins().load_observers(ready.observers)
     except DistqueueError as error:
         send(sock, Unusable(str(error)))

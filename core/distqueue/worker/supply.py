@@ -19,6 +19,7 @@ from distqueue.errors import ConfigError, OutcomeUnknown, Refused
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
 from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
+from distqueue.schedules.ticking import Ticking
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
@@ -53,6 +54,8 @@ class Supply:
                 "shared, or app.testing() in tests"
             )
         self.sources = [self._source(name, ready.queues[name]) for name in plan.queues or ready.queues]
+        self._ticking: Ticking | None = None
+        self._may_tick = False
         self._unsettled: list[tuple[Running, Settle]] = []
         self._sent = 0
         self._claiming: tuple[Source, Claim, float] | None = None
@@ -70,7 +73,23 @@ class Supply:
     @property
     def is_exhausted(self) -> bool:
         """Whether no queue has anything to claim, as far as is known."""
-        return not any(source.may_have for source in self.sources)
+        return not self._may_tick and not any(source.may_have for source in self.sources)
+
+    def schedule(self, app: str, definitions: Sequence[bytes]) -> None:
+        """Keep these schedules of an app, and carry out what is due.
+
+        Raises:
+            ConfigError: the store cannot keep them.
+        """
+        if self._ticking is not None:
+            self._ticking.use(definitions)
+            return
+        self._may_tick = True
+
+        def told(has_ticked: bool) -> None:
+            self._post(lambda: self._ticked(has_ticked))
+
+        self._ticking = Ticking(lambda: self._asking.broker, app, definitions, told)
 
     def settle(self, running: Running, command: Settle) -> None:
         """Settle a delivery with the next call."""
@@ -106,7 +125,11 @@ class Supply:
         """Finish the call that is under way, and close the store."""
         for source in self.sources:
             source.close()
+        if self._ticking is not None:
+            self._ticking.close()
         self._asking.close()
+        if self._ticking is not None:
+            self._ticking.join()
         for source in self.sources:
             source.watch.join()
 
@@ -116,6 +139,12 @@ class Supply:
 
         source = Source(name, info, self._asking, Watch(self._asking, name, lambda: self._post(news)))
         return source
+
+    def _ticked(self, has_ticked: bool) -> None:
+        self._may_tick = has_ticked
+        if has_ticked:
+            for source in self.sources:
+                source.may_have = True
 
     # --- Answers --------------------------------------------------------------------------------
 

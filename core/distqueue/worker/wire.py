@@ -40,6 +40,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     observers: tuple[str, ...]
     tasks: dict[str, TaskInfo]
     queues: dict[str, QueueInfo]
+    schedules: tuple[bytes, ...] = ()
+    """The definitions of the app's schedules."""
 
 
 class Unusable(msgspec.Struct, frozen=True, tag="unusable"):

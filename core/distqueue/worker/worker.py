@@ -16,6 +16,7 @@ from typing import Final
 from distqueue.app.call import handler_name
 from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
+from distqueue.app.loading import full_name
 from distqueue.errors import ConfigError
 from distqueue.results import Counted, Lease
 from distqueue.urls import parse_url
@@ -271,6 +272,7 @@ class Worker:
             self._supply.take = self._take
             names = ", ".join(source.name for source in self._supply.sources)
             _log.info("working on queues %s of %s", names, ready.place)
+        self._supply.schedule(full_name(self.plan.app), ready.schedules)
         self._crew.is_well(child)
 
     def _bury(self, child: ChildProcess) -> None:
