@@ -236,6 +236,16 @@ def test_a_worker_of_the_changed_app_goes_over_to_its_schedules(shop: Shop) -> N
     assert listed["beat"]["every"] == 3600
 
 
+def test_a_child_that_imports_the_changed_app_brings_its_schedules(shop: Shop) -> None:
+    worker = shop.start("work", "shop", "--max-tasks", "1")
+    wait_until(lambda: "(beat) done" in shop.log, shop)
+    shop.write(APP.replace('name="new-year"', 'name="january"'))
+    wait_until(lambda: "schedule new-year ends" in shop.log, shop)
+    assert list(shop.schedules()) == ["beat", "january"]
+    worker.terminate()
+    assert worker.wait(30) == 0
+
+
 def test_a_store_that_cannot_keep_a_schedule_ends_the_worker(tmp_path: Path) -> None:
     shop = Shop(tmp_path, "sharded-json:///{tmp}/queue.d")
     shop.write(APP.replace('queue="beats"', 'queue="beats", unique="beat"'))

@@ -24,7 +24,8 @@ class Ticking:
     """Keeps the chains of an app, and carries out whatever link of the store is due.
 
     ``broker`` returns the store's broker, which may be another one after a failure. ``told`` is called, in
-    the thread, after each turn: with true if there was a link, with false if none is due now.
+    the thread, after each turn: with false if no link is due now, with true if there may be more to be done,
+    also about a store that has failed.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Ticking:
             except Exception as error:  # noqa: BLE001 - a schedule never ends for want of a store
                 if not self._closing.is_set():
                     _log.warning("the schedules are put off for %g s: %s", pause, error)
+                    self._told(True)
                 self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 

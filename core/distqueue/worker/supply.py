@@ -86,8 +86,8 @@ class Supply:
             return
         self._may_tick = True
 
-        def told(has_ticked: bool) -> None:
-            self._post(lambda: self._ticked(has_ticked))
+        def told(may_be_more: bool) -> None:
+            self._post(lambda: self._ticked(may_be_more))
 
         self._ticking = Ticking(lambda: self._asking.broker, app, definitions, told)
 
@@ -140,9 +140,10 @@ class Supply:
         source = Source(name, info, self._asking, Watch(self._asking, name, lambda: self._post(news)))
         return source
 
-    def _ticked(self, has_ticked: bool) -> None:
-        self._may_tick = has_ticked
-        if has_ticked:
+    def _ticked(self, may_be_more: bool) -> None:
+        """Look at the queues that may have got tasks; that also opens a store again that has failed."""
+        self._may_tick = may_be_more
+        if may_be_more:
             for source in self.sources:
                 source.may_have = True
 
