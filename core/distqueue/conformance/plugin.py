@@ -42,7 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         TestURL.url = config.option.distqueue_url
     if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Gathering(config), "distqueue-gathering")
+        gathering = Gathering(config)
+        try:
+            gathering.write("it had only begun")
+        except OSError as error:
+            raise pytest.UsageError(f"the report cannot be written ({error}); name another file") from None
+        config.pluginmanager.register(gathering, "distqueue-gathering")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -59,6 +64,10 @@ class Gathering:
         self._config = config
         self._began = time.monotonic()
         self._subjects: dict[str, SubjectReport] = {}
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Write down where the run is: a test may end the whole process."""
+        self.write(f"its process ended in {nodeid.rpartition('::')[2]}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a test, or the beginning or end of one that went wrong."""
@@ -78,8 +87,13 @@ class Gathering:
                 subject.findings.append(str(finding))
         self._add(subject, clause, *_state(report, facts))
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the report."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write the whole report."""
+        is_whole = exitstatus not in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        self.write("" if is_whole else "it was interrupted")
+
+    def write(self, unfinished: str) -> None:
+        """Write what is known so far."""
         subjects = sorted(self._subjects.values(), key=lambda each: each.name)
         for subject in subjects:
             subject.clauses = dict(sorted(subject.clauses.items(), key=lambda item: _by_number(item[0])))
@@ -94,6 +108,7 @@ class Gathering:
             quick=self._config.option.distqueue_quick,
             seconds=round(time.monotonic() - self._began, 1),
             subjects=subjects,
+            unfinished=unfinished,
         ).write(self._config.option.distqueue_report)
 
     def _add(self, subject: SubjectReport, clause: str, state: State, reason: str) -> None:
