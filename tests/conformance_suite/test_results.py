@@ -204,6 +204,14 @@ class TestEnding(Subject):
 """
 
 
+LAST = """
+    @clause("ODD-3", "a clause that is held once", look="there")
+    def test_the_last(self) -> None:
+        with open("last", "a") as file:
+            file.write("once\\n")
+"""
+
+
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
@@ -221,6 +229,17 @@ def test_a_run_that_does_not_come_to_its_end_shows_nothing(ends: str, said: str,
     assert found.unfinished == said
     assert found.subjects[0].clauses["ODD-1"].state is State.PASS
     assert found.shows_that_it_is_kept is not bool(said)
+
+
+def test_a_copy_of_the_process_that_a_backend_forks_is_ended(tmp_path: Path) -> None:
+    text = ENDING.replace("ENDS", "os.fork()") + LAST
+    (tmp_path / "test_ending.py").write_text(text)
+    report = tmp_path / "report.json"
+    done = _run_here(tmp_path, report)
+    (found,) = read_reports([report])
+    assert (tmp_path / "last").read_text() == "once\n"
+    assert "did not end the copy" in done.stderr + done.stdout
+    assert found.unfinished == ""
 
 
 def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ run (also of one that pytest-xdist spreads over processes), and the options of s
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -63,10 +64,17 @@ class Gathering:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._began = time.monotonic()
+        self._pid = os.getpid()
         self._subjects: dict[str, SubjectReport] = {}
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Write down where the run is: a test may end the whole process."""
+        """Write down where the run is: a test may end the whole process.
+
+        A copy of the process that a backend has forked, and not ended, is ended here.
+        """
+        if os.getpid() != self._pid:
+            os.write(2, b"a backend forked the process of the test before, and did not end the copy\n")
+            os._exit(1)
         self.write(f"its process ended in {nodeid.rpartition('::')[2]}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
