@@ -17,7 +17,7 @@ from distqueue.errors import StoreFailed
 from distqueue.groupcommit import GroupCommit
 from distqueue.urls import parse_url
 
-LONGEST_WAIT: Final = 50.0
+LONGEST_WAIT: Final = 25.0
 """When a client that waits looks for itself, in seconds: too late to hide from a test that nobody woke it."""
 
 
