@@ -82,9 +82,9 @@ def test_metrics_tell_what_is_in_the_store_and_what_runs(bench: Bench) -> None:
 def test_handlers_whose_process_dies_do_not_run_any_longer(lite: Bench) -> None:
     metrics = Metrics(lite)
     lite.put("die")
-    found = metrics.wait_for("distqueue_tasks{queue=default,state=dead}", 1)
+    metrics.wait_for("distqueue_tasks{queue=default,state=dead}", 1)
+    found = metrics.wait_for("distqueue_handlers_running{queue=default,task=die}", 0)
     assert found["distqueue_worker_children_died_total{}"] == 3
-    assert found["distqueue_handlers_running{queue=default,task=die}"] == 0
 
 
 @pytest.mark.parametrize("bench", ["served"], indirect=True)

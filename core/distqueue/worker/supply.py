@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from distqueue.commands import Claim, Command, Release, Settle, Stats
+from distqueue.commands import Ack, Claim, Command, Release, Settle, Stats
 from distqueue.errors import ConfigError, OutcomeUnknown, Refused
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
@@ -159,6 +159,7 @@ class Supply:
         settled, self._unsettled = self._unsettled[: self._sent], self._unsettled[self._sent :]
         for (running, command), outcome in zip(settled, answer):
             self._settled(running, command, outcome)
+            self._look_again(command, outcome)
         if claiming is not None:
             self._claimed(*claiming, answer[-1])
 
@@ -187,6 +188,16 @@ class Supply:
             tally.retried += 1
         else:
             tally.done += 1
+
+    def _look_again(self, command: Settle, outcome: Outcome) -> None:
+        """Look at the queues that have got a task by what was settled, without waiting for the news of it."""
+        if not isinstance(outcome, Settled):
+            return
+        names = {put.queue for put in command.then} if isinstance(command, Ack) else set()
+        if outcome.state is TaskState.READY:
+            names.add(command.queue)
+        for source in self.sources:
+            source.may_have = source.may_have or source.name in names
 
     def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
         if not isinstance(outcome, Claimed):
