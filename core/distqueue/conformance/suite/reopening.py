@@ -16,6 +16,14 @@ from distqueue.retry import Backoff
 from distqueue.task import TaskState
 
 
+def churn(test: Subject) -> None:
+    """Let tasks come and go in another queue until garbage outweighs the rest, and the store tidies up."""
+    for _ in range(20):
+        test.broker.apply([test.make("x" * 20_000, queue="churn") for _ in range(10)])
+        leases = test.claim(10, queue="churn")
+        test.broker.apply([Ack(queue="churn", receipt=lease.receipt) for lease in leases])
+
+
 class Reopening(Subject):
     """Durability."""
 
@@ -82,10 +90,7 @@ class Reopening(Subject):
             ]
 
         before = everything()
-        for _ in range(20):  # until garbage outweighs the rest
-            self.broker.apply([self.make("x" * 20_000, queue="churn") for _ in range(10)])
-            leases = self.claim(10, queue="churn")
-            self.broker.apply([Ack(queue="churn", receipt=lease.receipt) for lease in leases])
+        churn(self)
         assert everything() == before
         self.reopen()
         assert everything() == before
