@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from distqueue import Queue
-from distqueue.commands import Ack, Load, Redrive, Reject, Retry
+from distqueue.commands import Load, Redrive, Reject, Retry
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import Subject, expect
+from distqueue.conformance.suite.subject import expect
+from distqueue.conformance.suite.tidying import Tidying
 from distqueue.limits import MAX_FAILURE_ERROR, MAX_FAILURES, MAX_TRACEBACK
 from distqueue.results import Lease, Loaded, Redriven, Settled
 from distqueue.task import FailedAttempt
@@ -15,7 +16,7 @@ from distqueue.task import FailedAttempt
 TRACE = 'Traceback:\n  File "x.py", line 1\n\tä 😀 \x00'
 
 
-class Failing(Subject):
+class Failing(Tidying):
     """Failed attempts."""
 
     def fail(self, lease: Lease, error: str | None = None, traceback: str | None = None) -> None:
@@ -194,10 +195,7 @@ class Failing(Subject):
         before = [self.failures(name) for name in ("tried", "dead")]
         self.reopen()
         assert [self.failures(name) for name in ("tried", "dead")] == before
-        for _ in range(20):  # until garbage outweighs the rest
-            self.broker.apply([self.make("x" * 20_000, queue="churn") for _ in range(10)])
-            leases = self.claim(10, queue="churn")
-            self.broker.apply([Ack(queue="churn", receipt=lease.receipt) for lease in leases])
+        self.let_it_tidy_up()
         self.reopen()
         assert [self.failures(name) for name in ("tried", "dead")] == before
 
@@ -219,4 +217,4 @@ class Failing(Subject):
         assert (failed.attempt, failed.verb, failed.error) == (1, "retry", "ValueError: ä failure")
         assert failed.traceback is not None
         assert failed.traceback.startswith("Traceback (most recent call last)")
-        assert 'raise ValueError("ä failure")' in failed.traceback
+        assert "in test_a_handler_that_fails_leaves_its_traceback" in failed.traceback
