@@ -33,7 +33,9 @@ def server(
 
 def _lines(log: Path, pid: int) -> Iterator[str]:
     """Give out what is logged until the process ends."""
-    with subprocess.Popen(["tail", "-n", "+1", f"--pid={pid}", "-f", str(log)], stdout=subprocess.PIPE, text=True) as tail:
+    with subprocess.Popen(
+        ["tail", "-n", "+1", f"--pid={pid}", "-f", str(log)], stdout=subprocess.PIPE, text=True
+    ) as tail:
         assert tail.stdout is not None
         try:
             yield from tail.stdout

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from http.client import HTTPMessage
+from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.error import HTTPError
+
+import pytest
 
 from tests.examples.conftest import Example
 from tests.preforking import server
@@ -13,47 +16,73 @@ from tests.preforking import server
 EXAMPLE = "web-app"
 
 
-def ask(url: str, data: object = None) -> tuple[int, str, HTTPMessage]:
-    """Return status, body and headers of an answer of our own server."""
-    body = None if data is None else json.dumps(data).encode()
-    try:
-        with urllib.request.urlopen(url, body, timeout=30) as answer:  # noqa: S310
-            return answer.status, answer.read().decode(), answer.headers
-    except HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode(), refused.headers
+class Answer(NamedTuple):
+    """What the server said."""
+
+    code: int
+    text: str
+    location: str | None = None
 
 
-def test_an_order_is_taken_and_its_page_tells_how_far_it_is(example: Example) -> None:
+class Site:
+    """The web application, served by two processes."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def order(self, order: object) -> Answer:
+        """Send an order."""
+        return self.ask(f"{self._address}/orders", json.dumps(order).encode())
+
+    def ask(self, url: str, body: bytes | None = None) -> Answer:
+        """Ask for a page, by its path or its whole address."""
+        try:
+            with urllib.request.urlopen(url, body, timeout=30) as answer:  # noqa: S310 - it is our own server
+                return Answer(answer.status, answer.read().decode(), answer.headers["Location"])
+        except HTTPError as refused:
+            with refused:
+                return Answer(refused.code, refused.read().decode())
+
+
+@pytest.fixture
+def site(example: Example) -> Iterator[Site]:
     kind = "--worker-class=uvicorn_worker.UvicornWorker"
     with server("web:web", example.folder, kind, workers=2) as (_, address):
-        order = {"order": "A-1", "to": "a@example.org"}
-        code, said, headers = ask(f"{address}/orders", order)
-        page = headers["Location"]
-        assert (code, said) == (202, f"see {page}\n")
-        assert ask(f"{address}/orders", order)[2]["Location"] == page  # sent twice is one task
-        failing = ask(f"{address}/orders", {"order": "A-2", "to": "<nobody>"})[2]["Location"]
-        assert "<h1>ready</h1><p>attempt 1</p>" in ask(page)[1]
-
-        example.work("orders:app")
-        assert ask(page)[1] == "<!doctype html><h1>done</h1><p>attempt 1</p>"
-        assert "To: a@example.org" in (example.folder / "outbox" / "A-1.txt").read_text()
-        shown = ask(failing)[1]
-        assert "<h1>scheduled</h1><p>attempt 2</p>" in shown or "<h1>ready</h1><p>attempt 2</p>" in shown
-        assert "<p>ValueError: &lt;nobody&gt; is no address</p>" in shown
+        yield Site(address)
 
 
-def test_what_is_no_order_is_said(example: Example) -> None:
-    kind = "--worker-class=uvicorn_worker.UvicornWorker"
-    with server("web:web", example.folder, kind, workers=1) as (_, address):
-        for wrong in (
-            {},
-            [],
-            "text",
-            {"order": "A-1"},
-            {"order": "A-1", "to": 5},
-            {"order": "A" * 9999, "to": ""},
-        ):
-            code, said, _ = ask(f"{address}/orders", wrong)
-            assert (code, said[:21]) == (400, "this is no order: "[:21] + said[18:21])
-        assert ask(f"{address}/tasks/unknown")[0] == 404
+def test_an_order_is_taken_and_its_page_tells_how_far_it_is(example: Example, site: Site) -> None:
+    order = {"order": "A-1", "to": "a@example.org"}
+    code, text, page = site.order(order)
+    assert (code, text) == (202, f"see {page}\n")
+    assert page is not None
+    assert site.order(order).location == page  # sent twice is one task
+    assert "<h1>ready</h1><p>attempt 1</p>" in site.ask(page).text
+
+    example.work("orders:app")
+    assert site.ask(page).text == "<!doctype html><h1>done</h1><p>attempt 1</p>"
+    assert "To: a@example.org" in (example.folder / "outbox" / "A-1.txt").read_text()
+
+
+def test_the_page_of_a_task_that_fails_says_why(example: Example, site: Site) -> None:
+    page = site.order({"order": "A-2", "to": "<nobody>"}).location
+    assert page is not None
+    example.work("orders:app")
+    text = site.ask(page).text
+    assert "<p>attempt 2</p><p>ValueError: &lt;nobody&gt; is no address</p>" in text
+    assert 'http-equiv="refresh"' in text
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, [], "text", {"order": "A-1"}, {"order": "A-1", "to": 5}, {"order": "A" * 9999, "to": ""}]
+)
+def test_what_is_no_order_is_said(site: Site, wrong: object) -> None:
+    code, text, _ = site.order(wrong)
+    assert code == 400
+    assert text.startswith("this is no order: ")
+
+
+def test_a_task_that_nobody_knows_is_not_found(site: Site) -> None:
+    page = site.order({"order": "A-1", "to": "a@example.org"}).location
+    assert page is not None
+    assert site.ask(page.replace("A-1", "A-9")).code == 404

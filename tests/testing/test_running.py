@@ -85,7 +85,7 @@ def test_what_a_handler_raises_is_raised_and_its_attempt_is_over(jobs: AppTester
     send_email.enqueue("a@example.org")
     with pytest.raises(ConnectionError, match="no route to nobody") as caught:
         jobs.run_until_empty()
-    assert [(one.task_id, one.attempt, one.error) for one in jobs.failures] == [(task_id, 1, caught.value)]
+    assert [(one.task_id, one.attempt, one.error) for one in jobs.raised] == [(task_id, 1, caught.value)]
     record = app.queue("emails").find(task_id)
     assert record is not None
     assert (record.state, record.error) == (TaskState.SCHEDULED, "ConnectionError: no route to nobody")
@@ -100,7 +100,7 @@ def test_retries_wait_for_time_to_pass_and_then_the_task_is_dead(jobs: AppTester
         ran.append(jobs.run_until_empty(raises=False))
         jobs.advance(pause)
     assert ran == [1, 0, 1, 1]
-    assert [one.attempt for one in jobs.failures] == [1, 2, 3]
+    assert [one.attempt for one in jobs.raised] == [1, 2, 3]
     [record] = jobs.dead(send_email)
     assert record.error == "ConnectionError: no route to nobody"
     assert jobs.dead(fetch) == []
@@ -111,7 +111,7 @@ def test_verdicts_are_no_errors(jobs: AppTester) -> None:
     decide.enqueue("reject")
     decide.enqueue("retry")
     jobs.run_until_empty()
-    assert [str(one.error) for one in jobs.failures] == ["there is no such customer", "down for maintenance"]
+    assert [str(one.error) for one in jobs.raised] == ["there is no such customer", "down for maintenance"]
     assert [record.error for record in jobs.dead()] == ["there is no such customer"]
     jobs.advance(timedelta(minutes=10))
     jobs.run_until_empty()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from distqueue.testing.calls import Enqueued, FailedAttempt
+from distqueue.testing.calls import Enqueued, Raised
 from distqueue.testing.fixture import app_fixture
 from distqueue.testing.tester import AppTester
 
-__all__ = ["AppTester", "Enqueued", "FailedAttempt", "app_fixture"]
+__all__ = ["AppTester", "Enqueued", "Raised", "app_fixture"]

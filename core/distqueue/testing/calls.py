@@ -43,7 +43,7 @@ class Enqueued(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.task}({given}) in queue {self.queue}{shown and f' with {shown}'}"
 
 
-class FailedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+class Raised(msgspec.Struct, frozen=True, kw_only=True):
     """A handler that failed: what it raised (``RetryTask`` and ``RejectTask`` too), and in which attempt."""
 
     task: str

@@ -10,7 +10,7 @@ from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
 from distqueue.app.policy import Policy
 from distqueue.results import Lease
-from distqueue.testing.calls import FailedAttempt
+from distqueue.testing.calls import Raised
 
 
 class Run:
@@ -43,10 +43,10 @@ class Run:
             self.raised = TimeoutError(ended.error)
         return ended
 
-    def failed(self, error: BaseException) -> FailedAttempt:
+    def as_raised(self, error: BaseException) -> Raised:
         """Return what a test sees of it."""
         lease = self.lease
-        return FailedAttempt(task=self.task.name, task_id=lease.task_id, attempt=lease.attempt, error=error)
+        return Raised(task=self.task.name, task_id=lease.task_id, attempt=lease.attempt, error=error)
 
     def _judge(self, error: BaseException, policy: Policy, seconds: float) -> Ended:
         self.raised = error

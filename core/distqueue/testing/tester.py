@@ -23,7 +23,7 @@ from distqueue.opening import open_on_clock
 from distqueue.outcomes import expect
 from distqueue.results import Claimed, Counted, Lease, QueueStats, Result
 from distqueue.task import TaskRecord
-from distqueue.testing.calls import Enqueued, FailedAttempt, call_of, listed, option
+from distqueue.testing.calls import Enqueued, Raised, call_of, listed, option
 from distqueue.testing.clock import StillClock
 from distqueue.testing.recorder import Recorder
 from distqueue.testing.run import Run
@@ -47,7 +47,7 @@ class AppTester:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.failures: list[FailedAttempt] = []
+        self.raised: list[Raised] = []
         """What handlers have raised so far, the oldest first."""
         self._clock = StillClock()
         self._recorder = Recorder(open_on_clock(parse_url(self.url), self._clock), self._clock)
@@ -91,7 +91,7 @@ class AppTester:
 
         What a handler raises is raised here, once its attempt is settled as a worker would settle it; call
         again to go on. ``RetryTask`` and ``RejectTask`` are no errors. With ``raises=False`` nothing is
-        raised: see :attr:`failures`, and :meth:`dead`.
+        raised: see :attr:`raised`, and :meth:`dead`.
 
         Raises:
             ConfigError: the app has no handler for a task.
@@ -249,7 +249,7 @@ class AppTester:
         error = run.raised or (outcome if isinstance(outcome, Refused) else None)
         if error is None:
             return
-        self.failures.append(run.failed(error))
+        self.raised.append(run.as_raised(error))
         is_verdict = isinstance(error, HandlerVerdict)
         is_for_the_test = not isinstance(error, Exception | SystemExit)  # Ctrl-C, or what pytest raises
         if is_for_the_test or (raises and not is_verdict):
