@@ -20,6 +20,7 @@ import msgspec
 from distqueue import commands as c
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
+from distqueue.clock import Clock
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
 from distqueue.fences import EVERY, FenceLevel
@@ -89,6 +90,11 @@ class OpenStore(Broker):
             f"{url.scheme}: cannot put tasks in a transaction of the application's; leave connection= out, "
             "or use a store that can (sqlite:)"
         )
+
+    @classmethod
+    def on_clock(cls, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
+        """Open the store at a URL so that it reads the time from a clock of the caller's: for tests."""
+        raise Unsupported(f"{cls.__name__} reads the clock of the machine; use memory: where time is made up")
 
     def serve_at(self, address: str) -> bool:
         """Keep the store for this process, which serves it to others at a Unix socket.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from zoneinfo import ZoneInfo
 
 from distqueue.app.function import EnqueueOptions, TaskFunction
@@ -20,6 +21,9 @@ from distqueue.retry import Backoff
 from distqueue.schedules.schedule import GRACE, Definition
 from distqueue.times import Duration
 from distqueue.urls import StoreURL
+
+if TYPE_CHECKING:
+    from distqueue.testing import AppTester
 
 type Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -221,6 +225,30 @@ class App:
         """
         self.close()
         self._url = url
+
+    @contextmanager
+    def testing(self) -> Iterator[AppTester]:
+        """Keep tasks in memory for the time of a test, in which time stands still until it is advanced.
+
+        What this process has open of the app's own store is closed before; see
+        ``docs/howto/test-your-tasks.md``.
+
+        >>> with app.testing() as jobs:                                        # doctest: +SKIP
+        ...     sign_up("a@example.org")
+        ...     jobs.assert_enqueued(send_email, "a@example.org")
+        ...     jobs.run_until_empty()
+        """
+        from distqueue.testing import AppTester  # which nobody else needs
+
+        self.close()
+        url, store = self._url, self.store
+        with AppTester(self) as tester:
+            self._url, self.store = tester.url, Store(tester.lend)
+            try:
+                yield tester
+            finally:
+                self.close()
+                self._url, self.store = url, store
 
     def close(self) -> None:
         """Close the store in this process. To use the app again opens it again."""
