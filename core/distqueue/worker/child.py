@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 import traceback
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -32,12 +31,13 @@ from distqueue.errors import DistqueueError
 from distqueue.plugins import installed_plugins
 from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
+from distqueue.worker.outbox import Outbox
 from distqueue.worker.plan import Logs
 from distqueue.worker.running import UNKNOWN_PAUSE
+from distqueue.worker.threads import Threads
 from distqueue.worker.wire import (
     PIECE,
     Finish,
-    FromChild,
     Lost,
     QueueInfo,
     Ready,
@@ -46,7 +46,6 @@ from distqueue.worker.wire import (
     TaskInfo,
     Unusable,
     decode_for_child,
-    encode,
 )
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -68,12 +67,12 @@ class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
 class Child:
     """Runs what the worker says, up to ``slots`` handlers at a time."""
 
-    def __init__(self, plan: ChildPlan, sock: socket.socket, app: App) -> None:
+    def __init__(self, plan: ChildPlan, sock: socket.socket, outbox: Outbox, app: App) -> None:
         self._plan = plan
         self._socket = sock
+        self._outbox = outbox
         self._app = app
-        self._sending = threading.Lock()
-        self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="distqueue-handler")
+        self._threads = Threads(plan.slots)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, CurrentDelivery] = {}
 
@@ -95,7 +94,7 @@ class Child:
         task = self._app.tasks.get(run.task)
         if task is None:  # the worker knows a later version of the app
             left = Ended(verb="release", delay=UNKNOWN_PAUSE)
-            send(self._socket, Result(receipt=run.receipt, ended=left), self._sending)
+            self._outbox.say(Result(receipt=run.receipt, ended=left))
             return
         delivery = CurrentDelivery(
             task_id=run.task_id,
@@ -108,37 +107,31 @@ class Child:
             headers=run.headers or {},
         )
         self._running[run.receipt] = delivery
-        ended: Future[Ended]
         if task.is_async:
-            handling = handle_async(task, delivery, run.data)
-            ended = asyncio.run_coroutine_threadsafe(handling, self._event_loop())
+            asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), self._event_loop())
         else:
-            ended = self._threads.submit(handle, task, delivery, run.data)
-        ended.add_done_callback(partial(self._tell, run.receipt))
+            self._threads.run(partial(self._run, task, delivery, run))
+
+    def _run(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
+        self._tell(run.receipt, handle(task, delivery, run.data))
+
+    async def _run_async(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
+        self._tell(run.receipt, await handle_async(task, delivery, run.data))
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
             delivery.lost = True
 
-    def _tell(self, receipt: str, ended: Future[Ended]) -> None:
-        self._running.pop(receipt, None)
+    def _tell(self, receipt: str, ended: Ended) -> None:
+        del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
-        send(self._socket, Result(receipt=receipt, ended=ended.result(), memory=memory), self._sending)
+        self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="distqueue-loop", daemon=True).start()
         return self._loop
-
-
-def send(sock: socket.socket, message: FromChild, sending: threading.Lock | None = None) -> None:
-    """Tell the worker something; without a worker there is no reason to go on."""
-    with sending or threading.Lock():
-        try:
-            sock.sendall(encode(message))
-        except OSError:
-            os._exit(1)
 
 
 def describe(app: App, queues: tuple[str, ...] = (), *, name: str = "") -> Ready:
@@ -176,6 +169,7 @@ def main(plan: ChildPlan) -> None:
     if plan.logs is not None:
         set_up_logs(plan.logs)
     sock = socket.socket(fileno=plan.fd)
+    outbox = Outbox(sock)
     try:
         app = load_app(plan.app)
         if plan.url is not None:
@@ -183,13 +177,13 @@ def main(plan: ChildPlan) -> None:
         ready = describe(app, plan.queues, name=full_name(plan.app))
         installed_plugins().load_observers(ready.observers)
     except DistqueueError as error:
-        send(sock, Unusable(str(error)))
+        outbox.say(Unusable(str(error)))
         return
     except BaseException:  # noqa: BLE001 - whatever the module of a user raises
-        send(sock, Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
+        outbox.say(Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
         return
-    send(sock, ready)
-    Child(plan, sock, app).serve()
+    outbox.say(ready)
+    Child(plan, sock, outbox, app).serve()
     app.close()
     atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
     sys.stdout.flush()
