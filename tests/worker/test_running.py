@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from distqueue import TaskState
 from tests.worker.conftest import Bench, wait_until
 
@@ -62,6 +64,16 @@ def test_follow_ups_are_stored_with_the_ack(bench: Bench) -> None:
     bench.run()
     assert len(bench.notes("begin")) == 4 + 3
     assert len(bench.notes("end")) == 3
+
+
+def test_follow_ups_of_a_store_that_hands_out_what_it_was_given(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, f"json:///{tmp_path}/Queue.json")
+    try:
+        bench.put("chain", left=6)
+        bench.run()
+        assert len(bench.notes("end")) == 6
+    finally:
+        bench.close()
 
 
 def test_an_unknown_name_is_left_to_a_worker_that_knows_it(bench: Bench) -> None:

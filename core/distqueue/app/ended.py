@@ -6,7 +6,6 @@ from traceback import format_exception
 from typing import Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from distqueue.app.current import CurrentDelivery
 from distqueue.app.policy import Policy
@@ -50,8 +49,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 def acked(delivery: CurrentDelivery, seconds: float) -> Ended:
     """Return what a handler that has returned makes of its task."""
-    then = tuple(replace(put, data=bytes(put.data)) for put in delivery.follow_ups)  # to travel to the worker
-    return Ended(verb="ack", then=then, seconds=seconds)
+    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=seconds)
 
 
 def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:

@@ -155,13 +155,14 @@ class Supply:
         if isinstance(answer, Exception):
             self._failed(answer, claiming)
             return
-        self._pause = _FIRST_PAUSE
         settled, self._unsettled = self._unsettled[: self._sent], self._unsettled[self._sent :]
         for (running, command), outcome in zip(settled, answer):
             self._settled(running, command, outcome)
             self._look_again(command, outcome)
         if claiming is not None:
             self._claimed(*claiming, answer[-1])
+        else:
+            self._pause = _FIRST_PAUSE
 
     def _failed(self, error: Exception, claiming: tuple[Source, Claim, float] | None) -> None:
         """Nothing was done, or nobody knows: ask the same once more, which does no harm."""
@@ -203,6 +204,7 @@ class Supply:
         if not isinstance(outcome, Claimed):
             self._failed(outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}"), None)
             return
+        self._pause = _FIRST_PAUSE
         source.answered()
         if not claim.again and len(outcome.leases) < claim.count:
             source.may_have = False
