@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 
 from distqueue.capabilities import Capabilities
+from distqueue.clock import Clock
 from distqueue.commands import Command
 from distqueue.errors import Closed, OutcomeUnknown, StoreFailed
 from distqueue.limits import check_batch
@@ -19,7 +20,7 @@ from distqueue_backends.bell import Bell
 from distqueue_backends.filesystem import DirectoryWatch
 from distqueue_backends.lock import StoreLock
 from distqueue_backends.table.backend import TableBackend
-from distqueue_backends.table.clock import Clock, OwnClock, SharedClock
+from distqueue_backends.table.clock import OwnClock, SharedClock
 from distqueue_backends.table.queue_table import QueueTable
 
 _log: Final = logging.getLogger("distqueue")

@@ -61,12 +61,13 @@ class MemoryHarness(Harness):
 
 
 class FileHarness(MemoryHarness):
-    """Stores in files whose names end like those of single and of sharded JSON.
+    """A store in a file that is called as the URL says, or in a directory of JSON files.
 
     Who waits in this process does not look for itself: a wake-up that is missing would only be late then.
     """
 
-    files: ClassVar[re.Pattern[str]] = re.compile(r".*\.json(\.tmp-[^/]*)?")
+    files: ClassVar[str] = r"({store}|[^/]*\.json)(\.tmp-[^/]*)?"
+    """How the files are called that hold tasks, as a pattern."""
 
     def __init__(self, url: str, directory: Path) -> None:
         super().__init__(url, directory)
@@ -77,13 +78,15 @@ class FileHarness(MemoryHarness):
         super().close()
 
     def holds_tasks(self, path: str) -> bool:
-        return self.files.fullmatch(os.path.basename(path)) is not None
+        store = re.escape(os.path.basename(self.url.partition("?")[0]))
+        files = self.files.format(store=store.replace(re.escape("{name}"), "[a-z0-9]+"))
+        return re.fullmatch(files, os.path.basename(path)) is not None
 
 
 class SqliteHarness(FileHarness):
     """A database with its log."""
 
-    files = re.compile(r".*\.db(-wal)?")
+    files = "{store}(-wal)?"
 
     def connect(self, url: str) -> sqlite3.Connection:
         return sqlite3.connect(parse_url(url).file_path(), timeout=5)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from distqueue.capabilities import Capabilities, Durability, Ordering, WakeUp
+from distqueue.clock import Clock
 from distqueue.commands import Command
 from distqueue.errors import Closed
 from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
@@ -77,9 +78,16 @@ class MemoryBackend(TableBackend[QueueTable]):
         """Open the store that the URL names; there is always one."""
         return cls(options, name=url.host or url.path)
 
-    def __init__(self, options: MemoryOptions | None = None, name: str | None = None) -> None:
+    @classmethod
+    def on_clock(cls, url: StoreURL, options: MemoryOptions, clock: Clock) -> Self:
+        """Open the store that the URL names, on a clock of the caller's."""
+        return cls(options, name=url.host or url.path, clock=clock)
+
+    def __init__(
+        self, options: MemoryOptions | None = None, name: str | None = None, clock: Clock | None = None
+    ) -> None:
         options = options or MemoryOptions()
-        super().__init__(OwnClock(), options.dedup_window, options.dedup_max)
+        super().__init__(clock or OwnClock(), options.dedup_window, options.dedup_max)
         self.journal = NoJournal()
         self._name = name
         with _NAMED_LOCK:

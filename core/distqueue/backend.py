@@ -20,6 +20,7 @@ import msgspec
 from distqueue import commands as c
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
+from distqueue.clock import Clock
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Closed, InvalidTask, Refused, Unsupported
 from distqueue.fences import EVERY, FenceLevel
@@ -89,6 +90,11 @@ class OpenStore(Broker):
             f"{url.scheme}: cannot put tasks in a transaction of the application's; leave connection= out, "
             "or use a store that can (sqlite:)"
         )
+
+    @classmethod
+    def on_clock(cls, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
+        """Open the store at a URL so that it reads the time from a clock of the caller's: for tests."""
+        raise Unsupported(f"{cls.__name__} reads the clock of the machine; use memory: where time is made up")
 
     def serve_at(self, address: str) -> bool:
         """Keep the store for this process, which serves it to others at a Unix socket.
@@ -177,8 +183,11 @@ class Backend(OpenStore):
         """
 
     @abstractmethod
-    def release(self, queue: str, receipt: str) -> Settled:
-        """Give the task back at its old place, with its attempt."""
+    def release(self, queue: str, receipt: str, delay: float) -> Settled:
+        """Give the task back with its attempt: at its old place, or due after ``delay``, as a retry is.
+
+        ``delay`` is always 0 where the capability ``delay`` is not declared.
+        """
 
     @abstractmethod
     def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
@@ -336,6 +345,11 @@ class Backend(OpenStore):
         error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
         return self.retry(command.queue, command.receipt, delay, command.backoff, error, traceback)
 
+    def _release(self, command: c.Release) -> Settled:
+        if command.delay and not self.capabilities.delay:
+            raise self._unsupported("a release with a delay")
+        return self.release(command.queue, command.receipt, command.delay)
+
     def _reject(self, command: c.Reject) -> Settled:
         error, traceback = cut_error(command.error), cut_error(command.traceback, MAX_TRACEBACK)
         return self.reject(command.queue, command.receipt, error, traceback)
@@ -358,7 +372,7 @@ def _checked_record(
 _VERBS: Final[dict[type[Command], Callable[[Any, Any], AnyResult]]] = {
     c.Claim: Backend._claim,
     c.Retry: Backend._retry,
-    c.Release: lambda b, x: b.release(x.queue, x.receipt),
+    c.Release: Backend._release,
     c.Reject: Backend._reject,
     c.Extend: lambda b, x: b.extend(x.queue, x.receipt, x.lease),
     c.Cancel: lambda b, x: b.cancel(x.queue, x.task_id),

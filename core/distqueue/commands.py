@@ -110,7 +110,7 @@ class Retry(Settle, frozen=True, kw_only=True, gc=False):
 
 
 class Release(Settle, frozen=True, kw_only=True, gc=False):
-    """Give the task back, at its old place, without using up an attempt."""
+    """Give the task back without using up an attempt: at its old place, or due after ``delay`` seconds."""
 
     delay: float = 0.0
 

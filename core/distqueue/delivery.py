@@ -121,8 +121,9 @@ class _Handed:
             backoff=self._session.backoff,
         )
 
-    def _release(self) -> Release:
-        return Release(queue=self._session.queue, receipt=self.receipt)
+    def _release(self, delay: Duration | None) -> Release:
+        pause = 0.0 if delay is None else seconds("delay", delay)
+        return Release(queue=self._session.queue, receipt=self.receipt, delay=pause)
 
     def _reject(self, error: str | None, traceback: str | None) -> Reject:
         return Reject(queue=self._session.queue, receipt=self.receipt, error=error, traceback=traceback)
@@ -136,7 +137,7 @@ class _Handed:
             return self._ack(())
         if isinstance(error, Exception):
             return self._retry(None, error_text(error), traceback_text(error))
-        return self._release()
+        return self._release(None)
 
     # --- Before and after it is settled ---------------------------------------------------------
 
@@ -281,9 +282,9 @@ class Delivery(_Handed):
         """
         return self._settle(self._retry(delay, error, traceback))
 
-    def release(self) -> Settled:
-        """Give the task back at its old place, without using up an attempt."""
-        return self._settle(self._release())
+    def release(self, delay: Duration | None = None) -> Settled:
+        """Give the task back without using up an attempt: at its old place, or due after ``delay``."""
+        return self._settle(self._release(delay))
 
     def reject(self, error: str | None = None, traceback: str | None = None) -> Settled:
         """The task can never succeed: make it dead. ``error`` and ``traceback`` are kept as by ``retry``."""
@@ -349,9 +350,9 @@ class AsyncDelivery(_Handed):
         """
         return await self._settle(self._retry(delay, error, traceback))
 
-    async def release(self) -> Settled:
-        """Give the task back at its old place, without using up an attempt."""
-        return await self._settle(self._release())
+    async def release(self, delay: Duration | None = None) -> Settled:
+        """Give the task back without using up an attempt: at its old place, or due after ``delay``."""
+        return await self._settle(self._release(delay))
 
     async def reject(self, error: str | None = None, traceback: str | None = None) -> Settled:
         """The task can never succeed: make it dead. ``error`` and ``traceback`` are kept as by ``retry``."""

@@ -4,8 +4,8 @@
                  ▼            due                ▼         claim
             scheduled ─────────────────────▶  ready  ────────────────▶ leased ── ack ──▶ done
                  ▲                               ▲                        │
-                 └──── retry(delay) ─────────────┼── retry(0), release, ──┤
-                                                 │   lease ran out        ├── reject, or
+                 └──── retry(delay), ────────────┼── retry(0), release, ──┤
+                       release(delay)            │   lease ran out        ├── reject, or
                                                  │                        ▼   attempts used up
                                                  └────────────── redrive ── dead
     cancel, purge, expiry ──▶ gone
@@ -53,7 +53,7 @@ TRANSITIONS: Final[dict[tuple[TaskState | None, TaskEvent], frozenset[TaskState 
     (_S.READY, _E.CLAIM): frozenset({_S.LEASED}),
     (_S.LEASED, _E.ACK): frozenset({_S.DONE, GONE}),
     (_S.LEASED, _E.RETRY): frozenset({_S.SCHEDULED, _S.READY, _S.DEAD}),
-    (_S.LEASED, _E.RELEASE): frozenset({_S.READY}),
+    (_S.LEASED, _E.RELEASE): frozenset({_S.SCHEDULED, _S.READY}),
     (_S.LEASED, _E.REJECT): frozenset({_S.DEAD}),
     (_S.LEASED, _E.EXTEND): frozenset({_S.LEASED}),
     (_S.LEASED, _E.LAPSE): frozenset({_S.READY, _S.DEAD}),

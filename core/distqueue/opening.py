@@ -13,6 +13,7 @@ from distqueue.backend import Fsck, OpenStore
 from distqueue.broker import Broker
 from distqueue.broker.connection import Connection
 from distqueue.broker.door import Door
+from distqueue.clock import Clock
 from distqueue.config import named_observers
 from distqueue.errors import PluginError, Unsupported
 from distqueue.groupcommit import GroupCommit
@@ -37,6 +38,9 @@ class BackendClass(Protocol):
 
     def within(self, url: StoreURL, options: Any, connection: object) -> Broker:
         """Let a transaction of the application's carry out puts."""
+
+    def on_clock(self, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
+        """Open the store so that it reads the time from a clock of the caller's."""
 
     def fsck(self, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
         """Examine the store, and mend it if ``repair`` is true."""
@@ -100,6 +104,15 @@ def open_backend(url: StoreURL, **options: object) -> OpenStore:
     """
     backend_class, given = _find_backend(url, installed_plugins(), options)
     return backend_class.open(url, given, create=True)
+
+
+def open_on_clock(url: StoreURL, clock: Clock, **options: object) -> OpenStore:
+    """Open the store at a URL as :func:`open_backend` does, with a clock of the caller's: for tests.
+
+    Raises: as :func:`open_backend`, and ``Unsupported`` if the backend reads the clock of the machine.
+    """
+    backend_class, given = _find_backend(url, installed_plugins(), options)
+    return backend_class.on_clock(url, given, clock)
 
 
 def examine_store(url: str | StoreURL, *, repair: bool = False, **options: object) -> Fsck:

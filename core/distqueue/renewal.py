@@ -17,12 +17,15 @@ from typing import Final, Protocol
 from distqueue.commands import Command, Extend
 from distqueue.errors import Refused
 from distqueue.limits import MAX_BATCH
+from distqueue.plugins import RenewedLateEvent, installed_plugins
 from distqueue.results import Outcome
 
 SHARE: Final = 3
 """A lease is renewed when a third of it is over."""
 TOGETHER: Final = 10
 """With a renewal go those that would follow within a tenth of their lease."""
+LATE: Final = 10
+"""A renewal is late if it takes effect a tenth of the lease after it was planned."""
 
 _logger = getLogger("distqueue")
 
@@ -45,6 +48,11 @@ class _Plan:
         self.delivery = delivery
         self.lease = lease
         self.renewed(since)
+
+    def late(self, now: float) -> float:
+        """Return how long ago it was to be renewed first, in seconds, if that is too long; else 0."""
+        late = now - (self.ends - self.lease + self.lease / SHARE)
+        return late if late > self.lease / LATE else 0.0
 
     def renewed(self, at: float) -> None:
         self.due = at + self.lease / SHARE
@@ -118,11 +126,27 @@ class Renewal:
         except Exception as error:  # noqa: BLE001 - whatever it is, the lease may still be saved
             self._put_off(plans, error)
             return
+        now = time.monotonic()
+        lates = []
         for plan, outcome in zip(plans, outcomes):
             if isinstance(outcome, Refused):
                 self._give_up(plan, outcome)
             else:
+                lates.append(plan.late(now))
                 plan.renewed(sent)
+        if any(lates):
+            self._tell_late([late for late in lates if late])
+
+    def _tell_late(self, lates: list[float]) -> None:
+        event = RenewedLateEvent(queue=self._queue, leases=len(lates), seconds=max(lates))
+        _logger.warning(
+            "the leases of %d tasks of queue %s were renewed %.1f s late: this process or its store is slow",
+            event.leases,
+            event.queue,
+            event.seconds,
+            extra={"queue": event.queue, "seconds": event.seconds},
+        )
+        installed_plugins().notify("distqueue_renewed_late", event)
 
     def _put_off(self, plans: Sequence[_Plan], error: Exception) -> None:
         """Try again shortly, as long as the leases last."""

@@ -41,6 +41,19 @@ def test_puts_claims_and_acks(url: str, was_carried_out: bool) -> None:
     broker.close()
 
 
+def test_a_task_that_was_given_back_for_later(url: str) -> None:
+    broker = open_broker(url)
+    _, claimed = broker.apply([put("it"), Claim(queue="q", token="mine")])  # noqa: S106
+    assert isinstance(claimed, Claimed)
+    release = Release(queue="q", receipt=claimed.leases[0].receipt, delay=1000)
+    began = time.time()
+    (settled,) = broker.apply([release])
+    assert isinstance(settled, Settled)
+    assert settled.state is TaskState.SCHEDULED
+    assert apply_again(broker.apply, [release], began) == [settled]
+    broker.close()
+
+
 @pytest.mark.parametrize("verb", [Release, Retry])
 def test_what_was_given_back_and_taken_by_another(url: str, verb: type[Release | Retry]) -> None:
     broker = open_broker(url)

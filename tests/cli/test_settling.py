@@ -56,6 +56,14 @@ def test_a_released_task_keeps_its_attempt_and_place(full: Shell) -> None:
     assert task(full, handed["task_id"])["attempt"] == 1
 
 
+def test_a_task_released_with_a_delay_is_scheduled_and_keeps_its_attempt(full: Shell) -> None:
+    handed = take(full)
+    said = full("release", handed["receipt"], "--delay", "1000").out
+    assert said.startswith(f"{handed['task_id']} is scheduled for ")
+    shown = task(full, handed["task_id"])
+    assert (shown["state"], shown["attempt"], shown["error"]) == ("scheduled", 1, None)
+
+
 def test_a_rejected_task_is_dead(full: Shell) -> None:
     handed = take(full)
     assert full("reject", handed["receipt"], "--error", "never").out == f"{handed['task_id']} is dead\n"

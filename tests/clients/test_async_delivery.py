@@ -45,7 +45,8 @@ async def delivery(queue: AsyncQueue) -> AsyncDelivery:
         (lambda delivery: delivery.ack(), TaskState.DONE),
         (lambda delivery: delivery.retry(60, "later"), TaskState.SCHEDULED),
         (lambda delivery: delivery.release(), TaskState.READY),
-        (lambda delivery: delivery.reject("never"), TaskState.DEAD),
+        (lambda delivery: delivery.release(delay=60), TaskState.SCHEDULED),
+        (lambda delivery: delivery.reject("never", traceback="line 7"), TaskState.DEAD),
         (lambda delivery: delivery.extend(60), TaskState.LEASED),
     ],
 )

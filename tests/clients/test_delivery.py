@@ -86,6 +86,31 @@ def test_a_released_task_keeps_its_attempt(queue: Queue, delivery: Delivery) -> 
     assert (again.attempt, again.deliveries) == (1, 2)
 
 
+def test_a_task_released_with_a_delay_waits_and_keeps_its_attempt(queue: Queue, delivery: Delivery) -> None:
+    settled = delivery.release(delay=timedelta(minutes=1))
+    assert settled.state is TaskState.SCHEDULED
+    assert queue.get(timeout=0) is None
+    task = queue.find(delivery.task_id)
+    assert task is not None
+    assert (task.until, task.attempt, task.failures) == (settled.until, 1, ())
+
+
+def test_the_error_and_the_traceback_are_noted(queue: Queue, delivery: Delivery) -> None:
+    delivery.retry(delay=0, error="no route", traceback="line 7")
+    again = queue.get(timeout=0)
+    assert again is not None
+    with again:
+        raise ValueError("bad address")
+    last = queue.find(delivery.task_id)
+    assert last is not None
+    told, caught = last.failures
+    assert (told.attempt, told.verb, told.error, told.traceback) == (1, "retry", "no route", "line 7")
+    assert (caught.attempt, caught.error) == (2, "ValueError: bad address")
+    assert caught.traceback is not None
+    assert caught.traceback.startswith("Traceback (most recent call last)")
+    assert 'raise ValueError("bad address")' in caught.traceback
+
+
 def test_a_rejected_task_is_dead(queue: Queue, delivery: Delivery) -> None:
     delivery.reject("no such user")
     assert state(queue) is TaskState.DEAD

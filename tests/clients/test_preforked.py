@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
 from distqueue import Queue
+from tests.preforking import server
 
 APPLICATION = """
 import os
@@ -33,36 +30,6 @@ def application(environ, start_response):
 WORKERS = 3
 
 
-@contextmanager
-def server(folder: Path, store: str) -> Iterator[tuple[int, str]]:
-    """Run gunicorn with the application loaded before the fork; give its pid and its address."""
-    (folder / "application.py").write_text(APPLICATION)
-    log = folder / "gunicorn.log"
-    log.touch()
-    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", str(WORKERS), "--threads", "2"]
-    command += ["--bind", "127.0.0.1:0", "--no-control-socket", "--log-file", str(log), "application"]
-    environment = {**os.environ, "STORE": store}
-    with subprocess.Popen(command, cwd=folder, env=environment) as process:
-        try:
-            lines = _lines(log)
-            address = next(line for line in lines if "Listening at:" in line).split("Listening at: ")[1]
-            booted = (line for line in lines if "Booting worker" in line)
-            for _ in range(WORKERS):
-                next(booted)
-            yield process.pid, address.split()[0]
-        finally:
-            process.terminate()
-
-
-def _lines(log: Path) -> Iterator[str]:
-    with subprocess.Popen(["tail", "-n", "+1", "-f", str(log)], stdout=subprocess.PIPE, text=True) as tail:
-        assert tail.stdout is not None
-        try:
-            yield from tail.stdout
-        finally:
-            tail.kill()
-
-
 def get(url: str) -> tuple[int, str]:
     while True:
         try:
@@ -76,7 +43,9 @@ def get(url: str) -> tuple[int, str]:
 @pytest.mark.parametrize("store", ["json:///{}/Queue.json", "sqlite:///{}/queue.db"], ids=["json", "sqlite"])
 def test_gunicorn_with_preload(store: str, tmp_path: Path) -> None:
     url = store.format(tmp_path)
-    with server(tmp_path, url) as (parent, address), ThreadPoolExecutor(8) as pool:
+    (tmp_path / "application.py").write_text(APPLICATION)
+    served = server("application", tmp_path, "--threads=2", workers=WORKERS, STORE=url)
+    with served as (parent, address), ThreadPoolExecutor(8) as pool:
         urls = [f"{address}/{number}" for number in range(150)]
         answers = list(pool.map(get, urls[:90]))
         os.kill(answers[0][0], signal.SIGKILL)  # a worker dies, and its successor is forked

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from distqueue import Queue, StoreBusy
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
-from distqueue.commands import Command, Extend
+from distqueue.commands import Claim, Command, Extend, Put
 from distqueue.groupcommit import GroupCommit
-from distqueue.results import Outcome, Seen
+from distqueue.ids import new_token
+from distqueue.plugins import RenewedLateEvent, hookimpl, installed_plugins
+from distqueue.renewal import Renewal
+from distqueue.results import Claimed, Outcome, Seen
 from distqueue_backends.memory import MemoryBackend
 
 from .conftest import Until
@@ -46,6 +50,62 @@ class Watched(Broker):
 
     def close(self) -> None:
         self.inner.close()
+
+
+class Late:
+    """An observer that keeps what is late."""
+
+    def __init__(self) -> None:
+        self.events: list[RenewedLateEvent] = []
+
+    @hookimpl
+    def distqueue_renewed_late(self, event: RenewedLateEvent) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def late() -> Iterator[Late]:
+    """An observer in force."""
+    made = Late()
+    installed_plugins().register(made)
+    yield made
+    installed_plugins().unregister(made)
+
+
+class Held:
+    """A delivery, as far as its renewal is concerned."""
+
+    def __init__(self, receipt: str) -> None:
+        self.receipt = receipt
+        self.lost = False
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(21.0, 0.0), (29.0, 9.0)])
+def test_a_renewal_that_is_late_is_told(
+    age: float, seconds: float, late: Late, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = Watched()
+    put_and_claim = [
+        Put(queue="mail", task_id="t", data=b"1"),
+        Claim(queue="mail", token=new_token(), lease=60.0),
+    ]
+    claimed = watched.apply(put_and_claim)[1]
+    assert isinstance(claimed, Claimed)
+    renewal = Renewal(watched.apply, "mail")
+    renewal.add(Held(claimed.leases[0].receipt), 60.0, time.monotonic() - age)
+    until(lambda: len(watched.renewals) == 1)
+    renewal.close()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    if not seconds:
+        assert (late.events, warnings) == ([], [])
+        return
+    (event,) = late.events
+    assert (event.queue, event.leases) == ("mail", 1)
+    assert event.seconds >= seconds
+    assert warnings == [
+        f"the leases of 1 tasks of queue mail were renewed {event.seconds:.1f} s late: "
+        "this process or its store is slow"
+    ]
 
 
 def test_the_lease_is_renewed_as_long_as_the_work_takes(queue: Queue) -> None:

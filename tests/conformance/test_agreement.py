@@ -16,7 +16,7 @@ from distqueue.conformance.model.steps import NAMES, Steps, told
 from distqueue.conformance.served import ThroughAPipe
 from distqueue.conformance.suite.modelled import WINDOW, MovedTime, Plan, plans
 
-TIMES: Final = {"until", "put_at", "expires_at", "oldest_ready_at", "next_due_at"}
+TIMES: Final = {"at", "until", "put_at", "expires_at", "oldest_ready_at", "next_due_at"}
 DIFFERS: Final = {*TIMES, "receipt", "seen", "store", "queue", "remembered", "number", "place"}
 """Fields of outcomes that hold times, what is random, what counts for the whole store, what a backend may
 keep for longer than it says, or what only its order counts of."""

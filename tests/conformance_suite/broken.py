@@ -19,6 +19,7 @@ from distqueue.commands import (
     Fence,
     Pause,
     Put,
+    Release,
     Remembered,
     Resume,
     Retry,
@@ -123,8 +124,8 @@ class Narrow(Careless):
             return None  # the backend says so itself
         if isinstance(command, (Pause, Resume, Fence, Clear, Browse, Remembered)):
             return Unsupported("not supported")
-        if isinstance(command, Retry) and command.delay:
-            return Unsupported("a retry cannot be delayed")
+        if isinstance(command, (Retry, Release)) and command.delay:
+            return Unsupported("nothing can be delayed")
         return None
 
 

@@ -49,6 +49,15 @@ def test_another_process_carries_out_commands() -> None:
     assert isinstance(counted, Counted)
 
 
+def test_what_a_backend_prints_is_no_answer() -> None:
+    capabilities = open_broker("memory://").capabilities
+    noisy = "tests.conformance_suite.noisy:make_noise"
+    with OtherProcess("memory://", capabilities, prepare=noisy) as broker:
+        for number in range(2):
+            assert broker.apply([Put.make("q", f"t{number}", b"1")]) == [Stored(task_id=f"t{number}")]
+        assert "carrying out 1 commands\nno line" in broker.child.complaints()
+
+
 def test_what_apply_raises_in_another_process_is_raised_here() -> None:
     with other() as broker, pytest.raises(TooLarge, match="commands in one call"):
         broker.apply([Stats(queue="q")] * 10_001)

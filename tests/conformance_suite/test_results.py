@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from distqueue.conformance.report import ClauseResult, Report, State, SubjectReport
+from distqueue.conformance.report import ClauseResult, Report, State, SubjectReport, read_reports
 from distqueue.conformance.table import by_capability, by_group, page, remarks
 
 SUBJECTS = """
@@ -182,3 +182,76 @@ def test_the_page_does_not_depend_on_the_day() -> None:
     assert page([one]) == page([other])
     assert "- KEEP-1" not in page([one])
     assert "KEEP-1 (acme, through a pipe): FAIL, fail" in page([report(subject(KEEP_1=State.FAIL))])
+
+
+ENDING = """
+import os
+
+from distqueue.conformance.clauses import clause
+from distqueue.conformance.suite.subject import Subject
+
+
+class TestEnding(Subject):
+    url = "memory://{name}"
+
+    @clause("ODD-1", "a clause that is kept", look="here")
+    def test_kept(self) -> None:
+        self.put()
+
+    @clause("ODD-2", "a clause whose test ends the run", look="there")
+    def test_that_ends_it(self) -> None:
+        ENDS
+"""
+
+
+LAST = """
+    @clause("ODD-3", "a clause that is held once", look="there")
+    def test_the_last(self) -> None:
+        with open("last", "a") as file:
+            file.write("once\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ("os._exit(3)", "its process ended in test_that_ends_it"),
+        ("raise KeyboardInterrupt", "it was interrupted"),
+        ("os.abort()", "its process ended in test_that_ends_it"),
+        ("pass", ""),
+    ],
+)
+def test_a_run_that_does_not_come_to_its_end_shows_nothing(ends: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "test_ending.py").write_text(ENDING.replace("ENDS", ends))
+    report = tmp_path / "report.json"
+    _run_here(tmp_path, report)
+    (found,) = read_reports([report])
+    assert found.unfinished == said
+    assert found.subjects[0].clauses["ODD-1"].state is State.PASS
+    assert found.shows_that_it_is_kept is not bool(said)
+
+
+def test_a_copy_of_the_process_that_a_backend_forks_is_ended(tmp_path: Path) -> None:
+    text = ENDING.replace("ENDS", "os.fork()") + LAST
+    (tmp_path / "test_ending.py").write_text(text)
+    report = tmp_path / "report.json"
+    done = _run_here(tmp_path, report)
+    (found,) = read_reports([report])
+    assert (tmp_path / "last").read_text() == "once\n"
+    assert "did not end the copy" in done.stderr + done.stdout
+    assert found.unfinished == ""
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "test_ending.py").write_text(ENDING.replace("ENDS", "pass"))
+    done = _run_here(tmp_path, tmp_path)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "the report cannot be written" in done.stderr
+    assert "name another file" in done.stderr
+
+
+def _run_here(directory: Path, report: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(directory)]
+    command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
+    command += ["--distqueue-report", str(report), "test_ending.py"]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)

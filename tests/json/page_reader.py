@@ -97,6 +97,8 @@ class Reader:
                 task["until"] = op["until"]
             case "release":
                 task.update(state="ready", until=None, settled="release")
+                if "due" in op:
+                    task.update(state="scheduled", until=op["due"], place=None)
             case "lapse":
                 task["token"] = None
                 end = task["until"]

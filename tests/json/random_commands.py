@@ -135,7 +135,7 @@ class Commands:
                     error=error,
                     traceback=trace,
                 ),
-                Release(queue=queue, receipt=receipt),
+                Release(queue=queue, receipt=receipt, delay=pick.choice((0, 0, 2.5))),
                 Reject(queue=queue, receipt=receipt, error=error, traceback=trace),
                 Extend(queue=queue, receipt=receipt, lease=pick.choice((0.25, 40.0))),
             )

@@ -129,7 +129,7 @@ def a_lapse_is_no_attempt() -> None:
 
 @mutant("a release counts as an attempt", caught_by="COUNT-1 DEAD-5")
 def a_release_is_an_attempt() -> None:
-    def release(table: QueueTable, entry: Entry) -> None:
+    def release(table: QueueTable, entry: Entry, due: float | None) -> None:
         entry.settled = "release"
         entry.failures += 1
         table._bury(entry, None) if table._is_used_up(entry) else table._back_in_line(entry)
@@ -239,7 +239,7 @@ def a_lapse_loses_the_place() -> None:
 
 @mutant("a released task goes to the end of the line", caught_by="ORDER-4 PAUSE-5")
 def a_release_loses_the_place() -> None:
-    def release(table: QueueTable, entry: Entry) -> None:
+    def release(table: QueueTable, entry: Entry, due: float | None) -> None:
         entry.settled = "release"
         _to_the_end(table, entry)
 
@@ -248,7 +248,7 @@ def a_release_loses_the_place() -> None:
 
 @mutant("a released task comes back without its priority", caught_by="ORDER-5")
 def a_release_loses_the_priority() -> None:
-    def release(table: QueueTable, entry: Entry) -> None:
+    def release(table: QueueTable, entry: Entry, due: float | None) -> None:
         entry.settled = "release"
         entry.options = changed(entry.options, priority=0)
         table._back_in_line(entry)

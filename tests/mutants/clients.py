@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from distqueue import configured
+from distqueue.async_commit import AsyncCommit
 from distqueue.async_queue import _AsyncSession
 from distqueue.broker import Broker
 from distqueue.capabilities import Ordering
+from distqueue.combine import Answer
 from distqueue.commands import Command
 from distqueue.errors import Refused
 from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
 from distqueue.opening import open_broker
+from distqueue.renewal import Renewal
 from distqueue.results import Outcome
 from distqueue_backends.sqlite.backend import SqliteBackend
 from distqueue_backends.sqlite.transaction import ApplicationTransaction
@@ -24,6 +28,26 @@ from .mutant import SQLITE, mutant
 @mutant("what a cancelled get has claimed stays leased", caught_by="CLIENT-5")
 def a_cancelled_get_keeps() -> None:
     nothing(_AsyncSession, "_give_back")
+
+
+@mutant("a lease is renewed for what is left of it", caught_by="CLIENT-6")
+def renewed_for_what_is_left() -> None:
+    def renew(real: Any, renewal: Renewal, plans: Sequence[Any]) -> None:
+        for plan in plans:
+            plan.lease = max(plan.ends - time.monotonic(), 0.001)
+        real(renewal, plans)
+
+    around(Renewal, "_renew", renew)
+
+
+@mutant("the cancelled are left out before answers are handed to who asked", caught_by="CLIENT-7")
+def answers_without_the_cancelled() -> None:
+    def carry_out(real: Any, commit: AsyncCommit) -> list[tuple[Any, Answer]]:
+        answered = real(commit)
+        waiting = [call for call, _ in answered if not call.future.cancelled()]
+        return list(zip(waiting, [answer for _, answer in answered]))
+
+    around(AsyncCommit, "_carry_out", carry_out)
 
 
 # --- What is declared ----------------------------------------------------------------------------------

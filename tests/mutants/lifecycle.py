@@ -24,10 +24,10 @@ def the_cancelled_are_dead() -> None:
 
 @mutant("a task that is given back has a new number", caught_by="LIFE-1")
 def new_numbers_for_the_released() -> None:
-    def release(real: Any, table: QueueTable, entry: Entry) -> None:
+    def release(real: Any, table: QueueTable, entry: Entry, due: float | None) -> None:
         entry.number = table.next_number
         table.next_number += 1
-        real(table, entry)
+        real(table, entry, due)
 
     around(QueueTable, "release", release)
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distqueue.commands import Ack, Command
+from distqueue.commands import Ack, Command, Put
 from distqueue.errors import Refused
 from distqueue.fences import OPEN, FenceLevel, Fencing, next_fence, refusal
 from distqueue.results import Browsed, Cleared, Loaded
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.memory import MemoryBackend
+from distqueue_backends.sharded import call
+from distqueue_backends.sharded.routing import key_of_put, shard_of
+from distqueue_backends.sharded.shard import Shard
+from distqueue_backends.sharded.shards import Shards
 from distqueue_backends.table import backend, tables
 from distqueue_backends.table.entry import LEASED, READY, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.remembered import Gone
 
 from .damage import answer, around, changed, replace
-from .mutant import JSON, mutant
+from .mutant import JSON, SHARDED, mutant
 
 # --- What a fence lets through -------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ def a_fence_gives_back() -> None:
         fenced = real(table_backend, queue, *args)
         table = table_backend.table(queue)
         for entry in table.in_states((LEASED,)):
-            table.release(entry)
+            table.release(entry, None)
         return fenced
 
     around(MemoryBackend, "fence", fence)
@@ -257,3 +261,14 @@ def a_paused_queue_looks_empty() -> None:
         return Browsed(tasks=[]) if table_backend.table(queue).paused else browsed
 
     around(MemoryBackend, "browse", browse)
+
+
+@mutant("an id is looked for where a new task with that group would go", url=SHARDED, caught_by="MOVE-9")
+def ids_are_looked_for_by_group() -> None:
+    def locate(real: Any, shards: Shards, command: Command, refresh: Any) -> Shard:
+        if isinstance(command, Put):
+            return shards[shard_of(key_of_put(command), shards.count)]
+        found: Shard = real(shards, command, refresh)
+        return found
+
+    around(call, "locate", locate)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distqueue.commands import Ack, Extend, Reject, Retry, Settle
+from distqueue import backend
+from distqueue.commands import Ack, Command, Extend, Reject, Release, Retry, Settle
 from distqueue.errors import AlreadySettled, LeaseLost, TaskGone
+from distqueue.limits import check_command
 from distqueue.results import Settled, Stored
 from distqueue.task import TaskState
+from distqueue_backends.json import ops, replay
 from distqueue_backends.memory import MemoryBackend
 from distqueue_backends.table import backend as verbs
-from distqueue_backends.table.entry import LEASED, READY, Entry
+from distqueue_backends.table.entry import LEASED, READY, SCHEDULED, Entry
 from distqueue_backends.table.queue_table import QueueTable
 from distqueue_backends.table.receipts import Repeated, current
 
@@ -154,6 +157,70 @@ def errors_are_not_kept() -> None:
     rewrite(Reject, lambda reject: changed(reject, error=None))
 
 
+@mutant("the delay of a release is ignored", caught_by="DELAY-11 DELAY-13 GROUP-20 MODEL-1")
+def releases_at_once() -> None:
+    rewrite(Release, lambda release: changed(release, delay=0.0) if release.delay > 0 else release)
+
+
+@mutant("a release with a delay uses up an attempt", caught_by="DELAY-11")
+def a_release_for_later_is_an_attempt() -> None:
+    def release(real: Any, table: QueueTable, entry: Entry, due: float | None) -> None:
+        entry.failures += due is not None
+        real(table, entry, due)
+
+    around(QueueTable, "release", release)
+
+
+@mutant("a task that was released with a delay comes back to its place", caught_by="DELAY-12")
+def a_release_for_later_keeps_the_place() -> None:
+    places: dict[str, int | None] = {}
+
+    def release(real: Any, table: QueueTable, entry: Entry, due: float | None) -> None:
+        places[entry.task_id] = entry.place
+        real(table, entry, due)
+
+    def place_due(real: Any, table: QueueTable, entry: Entry) -> None:
+        place = places.get(entry.task_id)
+        if place is None:
+            real(table, entry)
+        else:
+            table._move(entry, READY)
+            entry.place = place
+            table._stand_in_line(entry)
+
+    around(QueueTable, "release", release)
+    around(QueueTable, "place_due", place_due)
+
+
+@mutant("a release with a delay that is repeated counts from then on", caught_by="DELAY-13")
+def a_repeated_release_begins_anew() -> None:
+    def release(real: Any, backend: MemoryBackend, queue: str, receipt: str, delay: float) -> Settled:
+        settled: Settled = real(backend, queue, receipt, delay)
+        table = backend.table(queue)
+        entry = table.tasks[settled.task_id]
+        if entry.state == SCHEDULED:
+            entry.until = backend.now + delay
+        return settled
+
+    around(MemoryBackend, "release", release)
+
+
+@mutant("a release is read back without its due time", url=JSON, caught_by="DELAY-14 MODEL-3")
+def releases_are_read_without_due() -> None:
+    steps: dict[Any, Any] = dict(replay._STEPS)
+    steps[ops.Release] = lambda table, entry, op, at: table.release(entry, None)
+    replace(replay, "_STEPS", steps)
+
+
+@mutant("the delay of a release may be of any length", caught_by="LIMIT-24")
+def releases_of_any_length() -> None:
+    def check(command: Command) -> None:
+        if not isinstance(command, Release):
+            check_command(command)
+
+    replace(backend, "check_command", check)
+
+
 @mutant("an error text ends at its first NUL", caught_by="SETTLE-8")
 def errors_end_at_nul() -> None:
     rewrite(Reject, lambda reject: changed(reject, error=reject.error and reject.error.partition("\0")[0]))
@@ -161,7 +228,7 @@ def errors_end_at_nul() -> None:
 
 @mutant("a reject releases", caught_by="SETTLE-1 EXPIRY-4")
 def a_reject_releases() -> None:
-    replace(QueueTable, "reject", lambda table, entry, *args: table.release(entry))
+    replace(QueueTable, "reject", lambda table, entry, *args: table.release(entry, None))
 
 
 # --- What follows ---------------------------------------------------------------------------------------

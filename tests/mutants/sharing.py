@@ -16,6 +16,7 @@ from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.commit import CommitBuilder
 from distqueue_backends.json.replay import Replay
 from distqueue_backends.lock import StoreLock
+from distqueue_backends.table.backend import TableBackend
 from distqueue_backends.table.entry import READY, Entry
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.queue_table import QueueTable
@@ -143,6 +144,25 @@ def command_by_command() -> None:
         return [real(store, [command])[0] for command in commands]
 
     around(JsonBackend, "apply", apply)
+
+
+@mutant("who has the files open does not notice that they were replaced", url=JSON, caught_by="SHARE-8")
+def replaced_files_are_not_noticed() -> None:
+    def is_replaced(store: JsonBackend) -> bool:
+        store._file.measure()
+        return False
+
+    replace(JsonBackend, "_is_replaced", is_replaced)
+
+
+@mutant("the time is read before the lock is taken", url=JSON, caught_by="CRASH-9")
+def the_time_is_read_too_early() -> None:
+    def enter(real: Any, store: JsonBackend) -> None:
+        TableBackend.set_time(store)
+        real(store)
+
+    around(JsonBackend, "_enter", enter)
+    replace(JsonBackend, "set_time", lambda store: None)
 
 
 # --- Under load ----------------------------------------------------------------------------------------

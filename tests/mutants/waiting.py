@@ -9,9 +9,10 @@ from typing import Any
 
 from distqueue import groupcommit
 from distqueue.backend import Backend
+from distqueue.broker import server
 from distqueue.broker.door import Door
 from distqueue.combine import Answer
-from distqueue.commands import Command, Put
+from distqueue.commands import Command, Put, Release
 from distqueue.errors import Closed
 from distqueue.groupcommit import GroupCommit
 from distqueue.results import Outcome, Seen
@@ -184,3 +185,13 @@ def no_wake_up_by_time() -> None:
         "longest_wait",
         lambda real, clock, seen, timeout: real(clock, Seen(version=seen.version), timeout),
     )
+
+
+@mutant(
+    "a broker process takes a release for something that gives nobody work",
+    url=JSON,
+    is_served=True,
+    caught_by="WAIT-10",
+)
+def a_release_gives_no_work() -> None:
+    replace(server, "_GIVES_NO_WORK", (*server._GIVES_NO_WORK, Release))

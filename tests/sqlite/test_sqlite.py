@@ -14,6 +14,7 @@ import pytest
 from distqueue import Queue, StoreBusy, StoreDamaged, StoreError, StoreMissing
 from distqueue.errors import BatchRefused, InvalidTask, UnsupportedFormat
 from distqueue.results import Stored
+from tests.sqlite.programs import Program, programs
 
 
 @pytest.fixture
@@ -53,6 +54,14 @@ def test_the_file_is_readable_by_other_means_as_the_page_says(path: Path, url: s
         ("emails", "one", "ready", 3, '{"to":"a@example.org"}'),
         ("emails", "two", "scheduled", 0, '"later"'),
     ]
+
+
+def test_other_programs_cannot_write_a_state_that_there_is_not(path: Path, url: str) -> None:
+    with Queue(url) as queue:
+        queue.put("a task", task_id="one")
+        with pytest.raises(subprocess.CalledProcessError):
+            shell(path, "UPDATE distqueue_tasks SET state = 'nowhere'")
+        assert [task.task_id for task in queue.peek()] == ["one"]
 
 
 def test_only_its_owner_may_read_it(path: Path, url: str) -> None:
@@ -268,12 +277,46 @@ def test_a_fork_leaves_both_with_a_connection_of_their_own(path: Path, url: str)
         assert queue.find("child") is not None
 
 
-def test_the_log_is_taken_over_now_and_then(path: Path, url: str) -> None:
-    with Queue(url) as queue:
-        for _ in range(20):
-            queue.put_many(range(1000))
-        log = path.with_name("queue.db-wal").stat().st_size
-        assert log < path.stat().st_size / 2
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for line in sys.stdin:
+    connection.execute(line)
+    print(connection.execute("SELECT count(*) FROM distqueue_tasks").fetchone()[0], flush=True)
+"""
+LONG_LOG = 8 << 20
+"""The log may be so long; what the tests put is half as much again."""
+
+
+def put_long(queue: Queue, other: Queue) -> None:
+    for _ in range(25):
+        queue.put_many(["x" * 20_000] * 8)
+        other.put_many(["x" * 20_000] * 8)
+
+
+def test_the_log_is_taken_over_when_all_together_have_made_it_long(path: Path, url: str) -> None:
+    log = path.with_name("queue.db-wal")
+    with Queue(url) as queue, Queue(url) as other:
+        for _ in range(4):
+            put_long(queue, other)
+            assert log.stat().st_size < LONG_LOG
+        assert queue.stats().ready == 1600
+
+
+def test_a_log_that_somebody_reads_grows_and_begins_anew_afterwards(path: Path, url: str) -> None:
+    log = path.with_name("queue.db-wal")
+    with Queue(url) as queue, Queue(url) as other:
+        queue.put("first")
+        reader = Program(READER, str(path))
+        with programs(reader):
+            assert reader.ask("BEGIN") == "1"
+            put_long(queue, other)
+            grown = log.stat().st_size
+            assert grown > LONG_LOG
+            assert reader.ask("COMMIT") == "401"
+            for _ in range(3):
+                put_long(queue, other)
+        assert log.stat().st_size < grown + LONG_LOG
 
 
 def test_a_full_disk_is_a_refusal_and_loses_nothing(path: Path, url: str) -> None:

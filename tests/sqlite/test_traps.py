@@ -99,7 +99,7 @@ queue = Queue(sys.argv[1])
 queue.put("before")
 print("ready", flush=True)
 for line in sys.stdin:
-    queue.put_many(range(int(line)))
+    queue.put_many(["x" * 5000] * int(line))
     print("done", flush=True)
 """
 

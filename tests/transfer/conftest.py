@@ -77,7 +77,7 @@ class Store:
         receipts = [each.receipt for each in (done, acked)]
         self.do(*[Ack(queue="default", receipt=each) for each in receipts])
         self.do(Retry(queue="default", receipt=retried.receipt, delay=LONG, error="host is down\nreally"))
-        self.do(Reject(queue="default", receipt=dead.receipt, error="never \x00"))
+        self.do(Reject(queue="default", receipt=dead.receipt, error="never \x00", traceback="ä\nline 7"))
         self.do(Release(queue="default", receipt=released.receipt))
         self.put("later", delay=LONG, priority=31, expires_in=LONG * 2)
         self.put("g1", "g2", "g3", group="ä group", priority=3)

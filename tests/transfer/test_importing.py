@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from distqueue.commands import Ack
+from distqueue.commands import Ack, Find
 from distqueue.errors import ConfigError, InvalidTask, Refused, UnsupportedFormat
+from distqueue.results import Found
+from distqueue.task import FailedAttempt
 from distqueue.transfer.files import CHUNK
 from distqueue.transfer.importing import import_store
 
@@ -28,6 +30,14 @@ TASK: dict[str, Any] = {
     "number": 1,
     "place": 1,
     "put_at": 1e9,
+}
+
+FAILED: dict[str, Any] = {
+    "attempt": 1,
+    "at": 1e9,
+    "verb": "retry",
+    "error": "no route",
+    "traceback": "line 7",
 }
 
 
@@ -189,6 +199,14 @@ CHANGES: list[dict[str, Any]] = [
     {"receipt": "nonsense"},
     {"receipt": "1.token.another"},
     {"error": "x" * 100_000},
+    {"failures": [FAILED]},
+    {"deliveries": 1, "failures": [FAILED] * 2},
+    {"deliveries": 1, "failures": [{**FAILED, "verb": "ack"}]},
+    {"deliveries": 1, "failures": [{**FAILED, "attempt": 0}]},
+    {"deliveries": 1, "failures": [{**FAILED, "at": 1e300}]},
+    {"deliveries": 1, "failures": [{**FAILED, "error": "x" * 1025}]},
+    {"deliveries": 1, "failures": [{**FAILED, "traceback": "x" * 8193}]},
+    {"deliveries": 99, "failures": [FAILED] * 11},
 ]
 
 GARBAGE: list[object] = [
@@ -215,6 +233,14 @@ def test_garbage_ends_the_import_with_its_line(store: Store, tmp_path: Path, gar
     with pytest.raises(InvalidTask, match=r"^line [34] .*; what stands before it is imported$"):
         store.import_(path)
     assert store.claim()[0].task_id == "before"
+
+
+def test_failed_attempts_are_imported(store: Store, tmp_path: Path) -> None:
+    store.import_(write(tmp_path / "in", task(deliveries=1, failures=[FAILED])))
+    (found,) = store.do(Find(queue="default", task_id="it"))
+    assert isinstance(found, Found)
+    assert found.task is not None
+    assert found.task.failures == (FailedAttempt(**FAILED),)
 
 
 def test_data_may_be_any_json(store: Store, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ class Ack(OfTasks, gc=False):
 
 
 class Release(OfTasks, gc=False):
-    pass
+    due: float | None = None
 
 
 class Retry(OfTasks, gc=False):

@@ -115,6 +115,7 @@ def _page(
     size = 0
     for count, (at, task) in enumerate(tasks, 1):
         size += len(bytes(task.data))
+        size += sum(len(each.error or "") + len(each.traceback or "") for each in task.failures)
         if count == limit or at == end or size >= MAX_BATCH_BYTES:
             return tasks[:count]
     return tasks

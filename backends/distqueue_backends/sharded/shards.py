@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
+from distqueue.clock import Clock
 from distqueue.errors import ShardUnavailable, StoreBusy, StoreDamaged, StoreError
 from distqueue_backends.bell import Bell
 from distqueue_backends.sharded.manifest import Manifest, shard_path
 from distqueue_backends.sharded.options import ShardedOptions
 from distqueue_backends.sharded.shard import Shard
-from distqueue_backends.table.clock import Clock
 
 _log: Final = logging.getLogger("distqueue")
 

@@ -11,8 +11,12 @@ from distqueue.errors import StoreBusy, StoreDamaged, StoreError, StoreFailed
 from distqueue_backends.sqlite import driver
 from distqueue_backends.sqlite.schema import bring_up_to_date
 
-TAKE_OVER_EVERY: Final = 2000
-"""After how many changed rows of a connection the log is taken over into the database."""
+LONG_LOG: Final = 1000
+"""From how many pages on the log is taken over: then it begins anew, and its file need not grow."""
+_LOOK_EVERY: Final = 64
+"""After how many changed rows of a connection it looks how long the log is."""
+_PAGE_SIZE, _SALT, _LOG_HEADER, _FRAME_HEADER, _FRAME_SALT = slice(8, 12), slice(16, 24), 32, 24, 8
+"""Where things are in the log: https://sqlite.org/fileformat2.html#walformat."""
 _UNKNOWN: Final = -1
 
 
@@ -39,8 +43,9 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        self._taken_over = self._synced_changes = self.sql.total_changes
+        self._looked = self._synced_changes = self.sql.total_changes
         self._synced_version = _UNKNOWN
+        self._salt, self._long = b"", LONG_LOG
 
     def data_version(self) -> int:
         """Return a number that is another one after somebody else has changed the database."""
@@ -67,9 +72,12 @@ class Connection:
             self.sql.execute("ROLLBACK")
 
     def take_over_if_due(self) -> None:
-        """Take the log over into the database now and then. The lock of the store is held."""
-        if self.sql.total_changes - self._taken_over >= TAKE_OVER_EVERY:
-            self.take_over()
+        """Take the log over into the database if it has become long. The lock of the store is held."""
+        if self.sql.total_changes - self._looked >= _LOOK_EVERY:
+            self._looked = self.sql.total_changes
+            if self._log_is_long():
+                self._long += LONG_LOG  # if somebody uses it, so that it cannot begin anew: not at once again
+                self.take_over()
 
     def shorten_log(self) -> None:
         """Take the log over and cut it, unless somebody uses it right now. The lock of the store is held.
@@ -86,7 +94,6 @@ class Connection:
 
         Does nothing if somebody does: the log goes on growing, as it does on a full disk.
         """
-        self._taken_over = self.sql.total_changes
         if self._second is None:
             self._second = self._connect(0.0)
         with suppress(self._module.OperationalError):
@@ -95,6 +102,17 @@ class Connection:
                 self.sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             finally:
                 self._second.execute("ROLLBACK")
+
+    def _log_is_long(self) -> bool:
+        """Whether so many pages have been written since the log last began: they all bear its salt."""
+        header = os.pread(self._log, _LOG_HEADER, 0)
+        if not (salt := header[_SALT]):
+            return False
+        if salt != self._salt:
+            self._salt, self._long = salt, LONG_LOG
+        frame = _FRAME_HEADER + int.from_bytes(header[_PAGE_SIZE])
+        last = _LOG_HEADER + (self._long - 1) * frame
+        return os.pread(self._log, len(salt), last + _FRAME_SALT) == salt
 
     def recover(self) -> None:
         """Write what the log holds into the database, after a sync of the log has failed.
@@ -147,6 +165,8 @@ class Connection:
         if (mode, synchronous) != ("wal", 1):
             raise StoreError(f"{self._path} cannot be used as it has to be: {mode}, {synchronous}")
         sql.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+        # They are for other programs: what we write is checked before, and they cost a third of an insert.
+        sql.execute("PRAGMA ignore_check_constraints = ON")
 
     def _bring_up_to_date(self, *, create: bool) -> None:
         try:

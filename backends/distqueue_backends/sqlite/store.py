@@ -64,6 +64,10 @@ class SqlStore(TableBackend[SqlTable]):
     def new_table(self, queue: str) -> SqlTable:
         return self._tables.known(queue, _NONE)
 
+    def _tick(self, table: SqlTable) -> None:
+        if max(self.now, self.lease_now) >= table.next_at:
+            super()._tick(table)
+
     def payloads(self, table: SqlTable, entries: Sequence[Entry]) -> list[bytes]:
         return table.payloads(entries)
 

@@ -23,7 +23,8 @@ from distqueue_backends.sqlite.statements import Statements
 from distqueue_backends.sqlite.views import OF_GROUP, SqlAgenda, SqlGroups, SqlTasks, SqlUnique
 from distqueue_backends.table.entry import GONE, READY, SCHEDULED, STATES, Entry
 from distqueue_backends.table.queue_table import QueueTable
-from distqueue_backends.table.where import pack, payload_size, unpack
+from distqueue_backends.table.size import most_of_record
+from distqueue_backends.table.where import pack, unpack
 
 _TASKS: Final = "FROM distqueue_tasks WHERE"
 _IN_LINE: Final = "WHERE queue = ? AND line IS NOT NULL ORDER BY priority DESC, line, key"
@@ -206,7 +207,7 @@ class SqlTable(QueueTable):
         condition = f"WHERE key BETWEEN ? AND ? AND {_among(states)} ORDER BY key LIMIT ?"
         for entry in self.select(condition, self.key(after or 0) + 1, self.keys[1], limit):
             page.append(entry)
-            size += payload_size(entry.where)
+            size += most_of_record(entry)
             if len(page) == limit or size >= MAX_BATCH_BYTES:
                 return page, entry.number
         return page, None

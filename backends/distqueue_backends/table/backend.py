@@ -216,14 +216,15 @@ class TableBackend[T: QueueTable](Tables[T]):
         self._note("retry", table, [entry], due=due, error=error, traceback=traceback)
         return self._settled(table, entry.task_id)
 
-    def release(self, queue: str, receipt: str) -> Settled:
+    def release(self, queue: str, receipt: str, delay: float) -> Settled:
         table = self._open(self.table(queue), DRAINING)
         try:
             entry = current(table, receipt, "release", self.now)
         except Repeated as done:
             return self._settled(table, done.task_id)
-        table.release(entry)
-        self._note("release", table, [entry])
+        due = self.now + delay if delay > 0 else None
+        table.release(entry, due)
+        self._note("release", table, [entry], due=due)
         return self._settled(table, entry.task_id)
 
     def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:

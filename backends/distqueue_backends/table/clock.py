@@ -1,19 +1,8 @@
-"""What time it is for a store: one clock for due times, one for leases."""
+"""The clocks of the machine, as a store reads them: one for due times, one for leases."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """Two clocks, both in seconds since the Unix epoch."""
-
-    def wall(self) -> float:
-        """Return the time of day: for due times, expiry and what is shown."""
-
-    def lease(self) -> float:
-        """Return the time that leases run on."""
 
 
 class SharedClock:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue_backends.table.entry import Entry
-from distqueue_backends.table.where import payload_size
+from distqueue_backends.table.size import most_of_record
 
 if TYPE_CHECKING:
     from distqueue_backends.table.queue_table import QueueTable
@@ -26,7 +26,7 @@ class Pager:
     ) -> tuple[list[Entry], int | None]:
         """Return up to ``limit`` tasks with a number over ``after``, and the number to go on from.
 
-        Fewer if their payloads get too large together.
+        Fewer if they get too large together.
         """
         if after is None or self._has_more(table):
             self._sort(table)
@@ -38,7 +38,7 @@ class Pager:
                 continue
             if entry.state in states:
                 page.append(entry)
-                size += payload_size(entry.where)
+                size += most_of_record(entry)
                 if len(page) == limit or size >= MAX_BATCH_BYTES:
                     return page, entry.number
         self._numbers, self._entries = [], []

@@ -193,10 +193,13 @@ class QueueTable:
         entry.until = until
         self.leases.add(until, (entry,))
 
-    def release(self, entry: Entry) -> None:
-        """A delivery is given back: the task stands where it stood."""
+    def release(self, entry: Entry, due: float | None) -> None:
+        """A delivery is given back: the task stands where it stood, or waits until it is due."""
         entry.settled = "release"
-        self._back_in_line(entry)
+        if due is None:
+            self._back_in_line(entry)
+        else:
+            self._schedule(entry, due)
 
     def lapse(self, entry: Entry, error: str) -> None:
         """A lease ran out: that used up an attempt."""
@@ -220,11 +223,7 @@ class QueueTable:
             self._move(entry, READY)
             self._new_place(entry)
         else:
-            self._move(entry, SCHEDULED)
-            entry.place = None
-            entry.until = due
-            self._note(entry)
-            self.version += 1
+            self._schedule(entry, due)
 
     def reject(self, entry: Entry, error: str | None, traceback: str | None, at: float) -> None:
         """A task that can never succeed is dead."""
@@ -281,6 +280,14 @@ class QueueTable:
         self.counts[state] += 1
         entry.state = state
         entry.until = None
+
+    def _schedule(self, entry: Entry, due: float) -> None:
+        """Let a task that was out wait until it is due."""
+        self._move(entry, SCHEDULED)
+        entry.place = None
+        entry.until = due
+        self._note(entry)
+        self.version += 1
 
     def _note(self, entry: Entry) -> None:
         """Put a task that waits for a time on the agenda of its state."""

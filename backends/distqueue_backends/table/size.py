@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from distqueue.limits import MAX_FAILURE_ERROR, MAX_FAILURES, MAX_TRACEBACK
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.table.entry import Entry
 from distqueue_backends.table.where import payload_size
+
+_MOST_OF_FAILURE: Final = MAX_FAILURE_ERROR + MAX_TRACEBACK
 
 
 def size_of(entry: Entry) -> int:
@@ -20,6 +25,11 @@ def size_of(entry: Entry) -> int:
         for name, value in (options.headers or {}).items():
             size += text_size(name) + text_size(value)
     return size
+
+
+def most_of_record(entry: Entry) -> int:
+    """Return about how many bytes a task's record takes in a listing, at the most."""
+    return payload_size(entry.where) + min(entry.failures, MAX_FAILURES) * _MOST_OF_FAILURE
 
 
 def text_size(text: str | None) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from distqueue.backend import Backend
+from distqueue.clock import Clock
 from distqueue.fences import EVERY, OPEN, around_new
 from distqueue.results import Browsed, Counted
 from distqueue.task import TaskRecord, TaskState
-from distqueue_backends.table.clock import Clock
 from distqueue_backends.table.entry import STATES, Entry
 from distqueue_backends.table.journal import Journal
 from distqueue_backends.table.queue_table import QueueTable

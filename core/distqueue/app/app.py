@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from zoneinfo import ZoneInfo
 
 from distqueue.app.function import EnqueueOptions, TaskFunction
 from distqueue.app.policy import make_policy
+from distqueue.app.schedule import AppSchedule
 from distqueue.app.store import Store
 from distqueue.configured import Configured, configured
 from distqueue.errors import ConfigError
 from distqueue.limits import check_queue_name
+from distqueue.plugins import installed_plugins
 from distqueue.queue import Queue
 from distqueue.retry import Backoff
+from distqueue.schedules.schedule import GRACE, Definition
 from distqueue.times import Duration
 from distqueue.urls import StoreURL
+
+if TYPE_CHECKING:
+    from distqueue.testing import AppTester
 
 type Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -46,6 +54,7 @@ class App:
         self._url = url
         self._options = options
         self._tasks: dict[str, TaskFunction[..., Any]] = {}
+        self._schedules: dict[str, AppSchedule] = {}
         self._queues: dict[str, Queue] = {}
         self.store = Store(lambda: self.configured().open_broker())
         """The store, shared by all queues of the app."""
@@ -110,6 +119,10 @@ class App:
         reject_on: Exceptions = (),
         **options: Unpack[EnqueueOptions],
     ) -> TaskFunction[..., Any]:
+        if isinstance(function, TaskFunction):
+            raise ConfigError(
+                f"{function.name} is a task function already; @app.schedule goes above @app.task, not below"
+            )
         called = name or function.__name__
         if called in self._tasks:
             raise ConfigError(
@@ -119,6 +132,67 @@ class App:
         task = self._tasks[called] = TaskFunction(self, function, called, policy, options)
         check_queue_name(task.queue)
         return task
+
+    # --- Schedules ------------------------------------------------------------------------------
+
+    def schedule[**P, R](
+        self,
+        spec: str | None = None,
+        /,
+        *,
+        every: Duration | None = None,
+        timezone: str | ZoneInfo = "UTC",
+        missed: str = "one",
+        grace: Duration = GRACE,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
+        """Enqueue a task function whenever it is time; stands above ``@app.task(…)``, or instead of it.
+
+        ``spec`` is a cron expression of five fields, by the clocks of ``timezone``; or ``every`` is an
+        interval (seconds or ``timedelta``), counted from the Unix epoch. ``args`` and ``kwargs`` are the
+        arguments. ``missed`` says what becomes of ticks that no worker came to in time: ``"one"`` task
+        for all of them, ``"all"`` of them, or ``"skip"``; a tick is missed if the next one is due, too, or
+        if it is late by more than ``grace``. ``name`` is what the store knows it by (default: the task's).
+
+        >>> @app.schedule("30 3 * * *", timezone="Europe/Berlin")              # doctest: +SKIP
+        ... @app.task(queue="reports")
+        ... def nightly() -> None: ...
+
+        Workers of the app keep its schedules in its store: any number of them gives each tick once.
+
+        Raises:
+            ConfigError: the app has a schedule with this name, or something is not what it has to be.
+            InvalidTask: the arguments are not what the function takes.
+        """
+
+        def decorate(function: Callable[P, R]) -> TaskFunction[P, R]:
+            task = function if isinstance(function, TaskFunction) else self.task(function)
+            called = task.name if name is None else name
+            if called in self._schedules:
+                raise ConfigError(
+                    f"there are two schedules {called!r}; give one another name: @app.schedule(…, name=…)"
+                )
+            self._schedules[called] = AppSchedule(
+                called, task, spec, every, timezone, missed, grace, args, kwargs
+            )
+            return task
+
+        return decorate
+
+    @property
+    def schedules(self) -> MappingProxyType[str, AppSchedule]:
+        """The schedules, by name."""
+        return MappingProxyType(self._schedules)
+
+    def definitions(self, app: str) -> list[Definition]:
+        """Return what the store keeps of the schedules; ``app`` is the name of this app there.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+        """
+        return [schedule.definition(app) for schedule in self._schedules.values()]
 
     # --- The store ------------------------------------------------------------------------------
 
@@ -130,6 +204,7 @@ class App:
         name = name or self.default_queue
         if name not in self._queues:
             found = self.configured(name)
+            installed_plugins().load_observers(found.observers)  # asked for headers before the store is open
             self._queues[name] = Queue.opened_by(
                 self.store.lend, name, found.defaults, open_within=found.open_within
             )
@@ -150,6 +225,30 @@ class App:
         """
         self.close()
         self._url = url
+
+    @contextmanager
+    def testing(self) -> Iterator[AppTester]:
+        """Keep tasks in memory for the time of a test, in which time stands still until it is advanced.
+
+        What this process has open of the app's own store is closed before; see
+        ``docs/howto/test-your-tasks.md``.
+
+        >>> with app.testing() as jobs:                                        # doctest: +SKIP
+        ...     sign_up("a@example.org")
+        ...     jobs.assert_enqueued(send_email, "a@example.org")
+        ...     jobs.run_until_empty()
+        """
+        from distqueue.testing import AppTester  # which nobody else needs
+
+        self.close()
+        url, store = self._url, self.store
+        with AppTester(self) as tester:
+            self._url, self.store = tester.url, Store(tester.lend)
+            try:
+                yield tester
+            finally:
+                self.close()
+                self._url, self.store = url, store
 
     def close(self) -> None:
         """Close the store in this process. To use the app again opens it again."""

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -26,7 +27,6 @@ class Arguments:
     def __init__(self, function: Callable[..., object]) -> None:
         self._name = function.__name__
         self._signature = inspect.signature(function)
-        self._struct: type[msgspec.Struct] | None = None
         self._function = function
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,10 @@ class Arguments:
             plain: dict[str, Any] = msgspec.to_builtins(given, str_keys=True, enc_hook=_plain)
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidTask(f"{self._name}: {error}") from None
-        self._checked(plain)
+        try:
+            msgspec.convert(plain, self._decoder.type, str_keys=True, dec_hook=_rich)
+        except msgspec.ValidationError as error:
+            raise InvalidTask(f"{self._name}: {error}") from None
         return plain
 
     def decode(self, raw: bytes | msgspec.Raw) -> inspect.BoundArguments:
@@ -50,34 +53,25 @@ class Arguments:
             InvalidTask: they are not what the function takes (any longer).
         """
         try:
-            plain = msgspec.json.decode(raw)
+            checked = self._decoder.decode(raw)
         except msgspec.DecodeError as error:
             raise InvalidTask(f"{self._name}: {error}") from None
-        checked = self._checked(plain)
         named = ((name, getattr(checked, name)) for name in self._signature.parameters)
         given = OrderedDict((name, value) for name, value in named if value is not _ABSENT)
         return inspect.BoundArguments(self._signature, given)
 
-    def _checked(self, plain: object) -> msgspec.Struct:
-        struct = self._struct or self._make_struct()
-        try:
-            return msgspec.convert(plain, struct, str_keys=True, dec_hook=_rich)
-        except msgspec.ValidationError as error:
-            raise InvalidTask(f"{self._name}: {error}") from None
-
-    def _make_struct(self) -> type[msgspec.Struct]:
-        """Return a struct with a field for each parameter; made late, as its types may be defined late."""
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[msgspec.Struct]:
+        """Reads a struct with a field for each parameter; made late, as its types may be defined late."""
         try:
             hints = get_type_hints(self._function, include_extras=True)
             fields = [_field(one, hints) for one in self._signature.parameters.values()]
             struct = msgspec.defstruct(self._name, fields, kw_only=True, forbid_unknown_fields=True)
-            msgspec.json.Decoder(struct, dec_hook=_rich)  # finds out what no decoder can be made for
+            return msgspec.json.Decoder(struct, dec_hook=_rich)
         except (TypeError, NameError) as error:
             raise ConfigError(
                 f"the parameters of {self._name} have types that cannot be read from JSON: {error}"
             ) from error
-        self._struct = struct
-        return struct
 
 
 def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> tuple[str, Any, Any]:
@@ -99,14 +93,20 @@ def _plain(value: object) -> object:
     if _is_model(type(value)):
         model: Any = value
         return model.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} cannot be written as JSON; give what names it, such as its id")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON; give what names it, such as its id")
 
 
 def _rich(kind: type[Any], value: Any) -> Any:
     """Read what msgspec cannot."""
     if not _is_model(kind):
-        raise TypeError(f"a {kind.__name__} cannot be read from JSON; take what names it, such as its id")
-    return kind.model_validate(value)
+        raise TypeError(f"{kind.__name__} cannot be read from JSON; take what names it, such as its id")
+    try:
+        return kind.model_validate(value)
+    except sys.modules["pydantic"].ValidationError as error:  # whose own text shows the payload, also in logs
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        raise ValueError(
+            "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults)
+        ) from None
 
 
 def _is_model(kind: type[Any]) -> bool:

@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 
+from distqueue.app.current import CurrentDelivery
 from distqueue.app.policy import Policy
 from distqueue.commands import Ack, Put, Reject, Release, Retry, Settle
 from distqueue.delivery import error_text
 from distqueue.errors import RejectTask, RetryTask
+from distqueue.limits import cut_error
 from distqueue.retry import Backoff
 from distqueue.times import seconds as to_seconds
 
@@ -45,9 +47,15 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
                 return Release(queue=queue, receipt=receipt, delay=self.delay or 0.0)
 
 
+def acked(delivery: CurrentDelivery, seconds: float) -> Ended:
+    """Return what a handler that has returned makes of its task."""
+    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=seconds)
+
+
 def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:
     """Return what an exception of a handler makes of its task."""
-    text = str(error) if isinstance(error, RetryTask | RejectTask) and str(error) else error_text(error)
+    is_plain = isinstance(error, RetryTask | RejectTask) and str(error)
+    text = cut_error(str(error) if is_plain else error_text(error))
     match error:
         case RetryTask():
             delay = None if error.delay is None else max(0.0, to_seconds("delay", error.delay))
@@ -57,6 +65,6 @@ def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:
     return Ended(
         verb="retry" if policy.retries(error) else "reject",
         error=text,
-        traceback="".join(format_exception(error)),
+        traceback=cut_error("".join(format_exception(error))),
         seconds=seconds,
     )

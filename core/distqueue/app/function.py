@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from distqueue.app.arguments import Arguments
 from distqueue.app.call import encode_call
+from distqueue.app.headers import with_headers
 from distqueue.app.policy import Policy
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask
@@ -18,6 +19,9 @@ from distqueue.results import Stored
 
 if TYPE_CHECKING:
     from distqueue.app.app import App
+
+
+_NOT_OF_TASK: Final = ("queue", "connection")
 
 
 class EnqueueOptions(PutOptions, total=False):
@@ -61,6 +65,8 @@ class TaskFunction[**P, R]:
         self.arguments = Arguments(function)
         self.is_async = inspect.iscoroutinefunction(function)
         self._options = options
+        self.said: EnqueueOptions = {}
+        """What :meth:`options` has said on top of the handler's own."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -73,6 +79,10 @@ class TaskFunction[**P, R]:
         """The queue that its tasks are put into."""
         return self._options.get("queue", self.app.default_queue)
 
+    def has_option(self, name: str) -> bool:
+        """Whether its tasks have this option."""
+        return self._options.get(name) is not None
+
     def options(self, **options: Unpack[EnqueueOptions]) -> Self:
         """Return the same handler, whose tasks are enqueued with these options on top of its own.
 
@@ -82,6 +92,7 @@ class TaskFunction[**P, R]:
         other = object.__new__(type(self))
         other.__dict__ |= self.__dict__
         other._options = cast(EnqueueOptions, {**self._options, **options})
+        other.said = cast(EnqueueOptions, {**self.said, **options})
         return other
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Stored:
@@ -127,9 +138,12 @@ class TaskFunction[**P, R]:
 
     def _put_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Put:
         data = encode_call(self.name, self.arguments.encode(args, kwargs))
-        given = {key: value for key, value in self._options.items() if key not in ("queue", "connection")}
-        options = cast(PutOptions, given)
-        return self.app.queue(self.queue).task_of(data, **options)
+        return with_headers(self.app.queue(self.queue).task_of(data, **of_task(self._options)), self.name)
+
+
+def of_task(options: EnqueueOptions) -> PutOptions:
+    """Return those options that are the task's own."""
+    return cast(PutOptions, {name: value for name, value in options.items() if name not in _NOT_OF_TASK})
 
 
 def _split(name: str, call: object) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -10,6 +10,12 @@ from distqueue.app.app import App
 from distqueue.errors import ConfigError
 
 
+def full_name(spec: str) -> str:
+    """Return a spec with both of its parts: ``module`` stands for ``module:app``."""
+    module_name, _, path = spec.partition(":")
+    return f"{module_name}:{path or 'app'}"
+
+
 def load_app(spec: str) -> App:
     """Import the module that a spec names and return its app; ``module`` stands for ``module:app``.
 

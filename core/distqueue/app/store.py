@@ -27,7 +27,7 @@ class Store:
 
     def lend(self) -> Broker:
         """Return this process's broker for somebody who will close it, while others still use it."""
-        return _Lent(self.broker())
+        return Lent(self.broker())
 
     @property
     def commit(self) -> AsyncCommit:
@@ -73,7 +73,7 @@ class _Opened:
                 self._broker.close()
 
 
-class _Lent(Broker):
+class Lent(Broker):
     """A broker that others use as well: to close it only ends what it is lent for."""
 
     def __init__(self, inner: Broker) -> None:

@@ -21,7 +21,7 @@ from distqueue.errors import DistqueueError, OutcomeUnknown, Refused, UniqueTake
 from distqueue.results import AnyResult, Browsed, Claimed, Found, Lease, Outcome, Seen, Settled, Stored
 from distqueue.task import TaskRecord
 
-WIRE: Final = 1
+WIRE: Final = 2
 """The version of what is said here. A broker process says it first; who speaks another one leaves."""
 
 

@@ -44,8 +44,9 @@ class Waiting(msgspec.Struct, eq=False):
 class Parked:
     """Lets each go once there may be more than it has seen, its time is over, or a task is due."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, longest: float) -> None:
         self._broker = broker
+        self._longest = longest
         self._lines: dict[str, dict[int, Waiting]] = {}
 
     def __bool__(self) -> bool:
@@ -58,7 +59,7 @@ class Parked:
 
     def add(self, link: Link, number: int, wait: Wait) -> Waiting | None:
         """Let a client wait; return it if there is something that it has not seen yet."""
-        longest = LONGEST if wait.timeout is None else min(wait.timeout, LONGEST)
+        longest = self._longest if wait.timeout is None else min(wait.timeout, self._longest)
         ends = time.monotonic() + longest
         waiting = Waiting(link, number, wait.queue, wait.seen, wait.claim, ends)
         if self._has_news(waiting):

@@ -37,7 +37,7 @@ from distqueue.broker.event import (
 from distqueue.broker.frames import MAX_FRAME
 from distqueue.broker.link import Cut, Link
 from distqueue.broker.links import Links
-from distqueue.broker.parked import Parked, Waiting
+from distqueue.broker.parked import LONGEST, Parked, Waiting
 from distqueue.combine import apply_together, fitting
 from distqueue.commands import READS, Ack, Claim, Command, Pause, Put, Release
 from distqueue.errors import Closed, OutcomeUnknown, Refused, StoreFailed
@@ -64,11 +64,17 @@ class Server:
     """Serves a broker to the clients that connect to a listening socket, or are handed in by :meth:`add`.
 
     ``looks_every`` (seconds) is for a store that others change too: how often it is asked whether there
-    is something for the clients that wait.
+    is something for the clients that wait. ``longest_wait`` (seconds) is after how long one that waits is
+    told to look for itself, in case that a wake-up was lost.
     """
 
     def __init__(
-        self, broker: Broker, listener: socket.socket | None = None, *, looks_every: float | None = None
+        self,
+        broker: Broker,
+        listener: socket.socket | None = None,
+        *,
+        looks_every: float | None = None,
+        longest_wait: float = LONGEST,
     ) -> None:
         self._broker = broker
         self._looks_every = looks_every
@@ -77,7 +83,7 @@ class Server:
         self._consumers: dict[int, Consumer] = {}
         self._dying = 0
         self._calls: deque[_Call] = deque()
-        self._parked = Parked(broker)
+        self._parked = Parked(broker, longest_wait)
         self._work: Counter[str] = Counter()
         self._is_stopping = False
         self._ending = threading.RLock()  # which a signal handler may take twice

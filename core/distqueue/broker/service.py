@@ -9,6 +9,7 @@ from typing import Final
 
 from distqueue.broker import Broker
 from distqueue.broker.address import Address
+from distqueue.broker.parked import LONGEST
 from distqueue.broker.server import Server
 from distqueue.config import named_observers
 from distqueue.observing import Observed
@@ -28,7 +29,13 @@ class Service:
     """
 
     def __init__(
-        self, url: StoreURL, path: str | None = None, before: str | None = None, **options: object
+        self,
+        url: StoreURL,
+        path: str | None = None,
+        before: str | None = None,
+        *,
+        longest_wait: float = LONGEST,
+        **options: object,
     ) -> None:
         _allow_many_clients()
         backend = open_backend(url, **options)
@@ -44,7 +51,8 @@ class Service:
         except BaseException:
             self.close()
             raise
-        self.server = Server(self.broker, listener, looks_every=None if is_held else LOOKS_EVERY)
+        looks_every = None if is_held else LOOKS_EVERY
+        self.server = Server(self.broker, listener, looks_every=looks_every, longest_wait=longest_wait)
         self._listener = listener
 
     def close(self) -> None:

@@ -70,7 +70,11 @@ def _run(url: str, file: Path, *, quick: bool, seed: int, select: str) -> None:
 
     run = Run(url=url, report=file, quick=quick, seed=seed, select=select)
     run.check()
-    run.carry_out()
+    try:
+        run.carry_out()
+    except (KeyboardInterrupt, SystemExit):  # the second is what a signal becomes
+        note(f"interrupted; what was found until then is in {file}")
+        raise
     if not file.exists():
         complain("the suite could not be run; see above")
         raise typer.Exit(ExitCode.ERROR)
@@ -102,6 +106,9 @@ def _show(reports: list[Report]) -> bool:
         *remarks(subjects, State.FLAKY, State.FAIL),
     ):
         print_line(line)
-    kept = bool(subjects) and all(each.keeps_the_contract for each in subjects)
+    for each in reports:
+        if each.unfinished:
+            print_line(f"the run did not come to its end: {each.unfinished}")
+    kept = bool(reports) and all(each.shows_that_it_is_kept for each in reports)
     print_line("the contract is kept" if kept else "the contract is not kept")
     return kept

@@ -22,6 +22,7 @@ from distqueue.cli import (
     move,
     publish,
     read,
+    schedules,
     serve,
     settle,
     top,
@@ -46,6 +47,7 @@ VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
     },
     "Run functions": {
         "work": work.work,
+        "schedules": schedules.schedules,
     },
     "Look": {
         "show": read.show,

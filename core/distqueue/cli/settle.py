@@ -54,9 +54,14 @@ def retry(
     )
 
 
-def release(receipts: Receipts, url: Url = None, queue: QueueName = "default") -> None:
-    """Give tasks back, with their attempts and places."""
-    _settle(url, queue, [Release(queue=queue, receipt=receipt) for receipt in receipts])
+def release(
+    receipts: Receipts,
+    url: Url = None,
+    queue: QueueName = "default",
+    delay: Annotated[float, typer.Option(metavar="SECONDS", help="Not before so long.")] = 0.0,
+) -> None:
+    """Give tasks back, with their attempts and, without a delay, their places."""
+    _settle(url, queue, [Release(queue=queue, receipt=receipt, delay=delay) for receipt in receipts])
 
 
 def reject(receipts: Receipts, url: Url = None, queue: QueueName = "default", error: Error = None) -> None:

@@ -57,7 +57,3 @@ def open_store(url: str | None, queue: str = "default", *, create: bool = False)
         yield Store(broker, settings)
     finally:
         broker.close()
-
-
-def _is_in_memory(broker: Broker) -> bool:
-    return broker.capabilities.durability is Durability.MEMORY

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
+from logging import getLogger
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
-from distqueue.cli.errors import ExitCode, complain, note
-from distqueue.cli.logs import LogFormat, log_to
+from distqueue.cli.errors import ExitCode, note
+from distqueue.cli.metrics import Address, MetricsAddress, metrics_of
 from distqueue.cli.options import SomeQueues, Url
+from distqueue.cli.output import counted
 from distqueue.cli.tty import can_draw
-from distqueue.worker.plan import Plan
+from distqueue.worker.plan import LogFormat, LogLevel, Logs, Plan
 
 if TYPE_CHECKING:
     from distqueue.worker.tally import Tally
@@ -45,10 +47,20 @@ def work(
     max_memory: Annotated[
         int | None, typer.Option(metavar="MIB", min=1, help="Replace a process that takes more than that.")
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Log lines, no screen, on a terminal too.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start new processes when Python files here change.")
+    ] = False,
+    metrics: MetricsAddress = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Log, without a screen, on a terminal too.")] = False,
     log_format: Annotated[
         LogFormat | None,
-        typer.Option("--log-format", help="Log lines like this, no screen.  [default: text]"),
+        typer.Option(help="Log without a screen, as text or as JSON, one object a line.  [default: text]"),
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            case_sensitive=False, help="Log nothing below that.  [default: info; warning with a screen]"
+        ),
     ] = None,
 ) -> None:
     """Run the handlers of an app.
@@ -57,6 +69,7 @@ def work(
     then is given back without using up an attempt. A second signal stops at once. The store is created if
     there is none.
     """
+    logs = Logs(format=log_format or LogFormat.TEXT, level=log_level or LogLevel.INFO)
     plan = Plan(
         app=app,
         url=url,
@@ -67,46 +80,52 @@ def work(
         burst=burst,
         max_tasks=max_tasks,
         max_memory=None if max_memory is None else max_memory * _MEBIBYTE,
+        reload=reload,
+        logs=logs,
     )
     if plain or log_format is not None or os.environ.get("NO_COLOR") or not can_draw(sys.stderr):
-        worker = _log(plan, log_format or LogFormat.TEXT)
+        worker = _log(plan, logs, metrics)
     else:
-        worker = _show(plan)
-    note(_summary(worker.tally))
+        worker = _show(plan, replace(logs, level=log_level or LogLevel.WARNING), metrics)
     if worker.gave_back:
-        complain(f"{worker.gave_back} handlers were stopped, and their tasks given back")
+        stopped = counted(worker.gave_back, "handler")
+        getLogger("distqueue.worker").error("%s had to be stopped; what they ran is given back", stopped)
         raise typer.Exit(ExitCode.STOPPED)
 
 
-def _log(plan: Plan, how: LogFormat) -> Worker:
+def _log(plan: Plan, logs: Logs, metrics: Address | None) -> Worker:
     """Work, and log it."""
-    from distqueue.worker.worker import Worker  # not needed by whoever asks for help
+    from distqueue.worker.logs import set_up_logs  # not needed by whoever asks for help
+    from distqueue.worker.worker import Worker
 
-    log_to(logging.StreamHandler(sys.stderr), how, logging.INFO)
+    set_up_logs(logs)
     worker = Worker(plan)
-    _run(worker)
+    _run(worker, metrics)
     return worker
 
 
-def _show(plan: Plan) -> Worker:
-    """Work, and show it on the terminal; only what went wrong is logged, above the screen."""
+def _show(plan: Plan, logs: Logs, metrics: Address | None) -> Worker:
+    """Work, and show it on the terminal; what is logged stands above the screen."""
     from rich.console import Console
 
     from distqueue.cli.screen.work import WorkScreen
+    from distqueue.worker.logs import set_up_logs
     from distqueue.worker.worker import Worker
 
     with WorkScreen(Console(stderr=True), takes_stdout=sys.stdout.isatty()) as screen:
-        log_to(screen.log, LogFormat.TEXT, logging.WARNING)
+        set_up_logs(logs, screen.above)
         worker = Worker(plan, screen.output)
         screen.watch(worker)
-        _run(worker)
+        _run(worker, metrics)
+    note(_summary(worker.tally))
     return worker
 
 
-def _run(worker: Worker) -> None:
+def _run(worker: Worker, metrics: Address | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stop())
-    worker.run()
+    with metrics_of(worker, metrics):
+        worker.run()
 
 
 def _summary(tally: Tally) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from binascii import a2b_base64, b2a_base64
+from typing import IO
 
 from distqueue.broker import Broker
 from distqueue.broker.event import (
@@ -43,14 +44,16 @@ def from_line(line: bytes) -> Body:
 
 def main(url: str) -> None:
     """Open the URL and answer requests until the input ends."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a backend prints is no answer, but among the complaints
     try:
         broker = open_broker(url)
     except DistqueueError as error:
-        _say(Failed(Failure.of(error)))
+        _say(answers, Failed(Failure.of(error)))
         return
-    _say(Welcome(WIRE, os.getpid(), broker.capabilities))
+    _say(answers, Welcome(WIRE, os.getpid(), broker.capabilities))
     for line in sys.stdin.buffer:
-        _say(_answer(broker, from_line(line)))
+        _say(answers, _answer(broker, from_line(line)))
     broker.close()
 
 
@@ -67,9 +70,10 @@ def _answer(broker: Broker, request: Body) -> Applied | Woken | Failed:
         return Failed(Failure.of(error))
 
 
-def _say(body: Applied | Woken | Failed | Welcome) -> None:
-    sys.stdout.buffer.write(to_line(reply(0, body)) + b"\n")
-    sys.stdout.buffer.flush()
+def _say(answers: IO[bytes], body: Applied | Woken | Failed | Welcome) -> None:
+    line = memoryview(to_line(reply(0, body)) + b"\n")
+    while line:
+        line = line[answers.write(line) :]
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ GROUPS: Final = {
     "AGAIN": Group("Settling again, or too late", "A receipt settles one delivery, once."),
     "THEN": Group("Follow-up tasks", "An ack and the tasks that follow it are one step."),
     "DEAD": Group("Dead tasks", "When a task is given up."),
+    "FAIL": Group("Failed attempts", "What is kept of the attempts that failed."),
     "DELAY": Group("Delays", "Tasks that are due later."),
     "GROUP": Group("Groups", "The tasks of a group are handed out one at a time, in their order."),
     "UNIQUE": Group("Unique keys", "At most one task that is not over yet holds a key."),

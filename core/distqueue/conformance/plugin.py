@@ -7,6 +7,7 @@ run (also of one that pytest-xdist spreads over processes), and the options of s
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -42,7 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         TestURL.url = config.option.distqueue_url
     if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Gathering(config), "distqueue-gathering")
+        gathering = Gathering(config)
+        try:
+            gathering.write("it had only begun")
+        except OSError as error:
+            raise pytest.UsageError(f"the report cannot be written ({error}); name another file") from None
+        config.pluginmanager.register(gathering, "distqueue-gathering")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -58,7 +64,18 @@ class Gathering:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._began = time.monotonic()
+        self._pid = os.getpid()
         self._subjects: dict[str, SubjectReport] = {}
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Write down where the run is: a test may end the whole process.
+
+        A copy of the process that a backend has forked, and not ended, is ended here.
+        """
+        if os.getpid() != self._pid:
+            os.write(2, b"a backend forked the process of the test before, and did not end the copy\n")
+            os._exit(1)
+        self.write(f"its process ended in {nodeid.rpartition('::')[2]}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a test, or the beginning or end of one that went wrong."""
@@ -78,8 +95,13 @@ class Gathering:
                 subject.findings.append(str(finding))
         self._add(subject, clause, *_state(report, facts))
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the report."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write the whole report."""
+        is_whole = exitstatus not in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        self.write("" if is_whole else "it was interrupted")
+
+    def write(self, unfinished: str) -> None:
+        """Write what is known so far."""
         subjects = sorted(self._subjects.values(), key=lambda each: each.name)
         for subject in subjects:
             subject.clauses = dict(sorted(subject.clauses.items(), key=lambda item: _by_number(item[0])))
@@ -94,6 +116,7 @@ class Gathering:
             quick=self._config.option.distqueue_quick,
             seconds=round(time.monotonic() - self._began, 1),
             subjects=subjects,
+            unfinished=unfinished,
         ).write(self._config.option.distqueue_report)
 
     def _add(self, subject: SubjectReport, clause: str, state: State, reason: str) -> None:

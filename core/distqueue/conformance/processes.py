@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Self
@@ -26,6 +27,7 @@ PREPARED = "distqueue.conformance.prepared"
 """The module that prepares a process before it runs another one."""
 PATIENCE = 30.0
 """How long a child may take to answer or to end, in seconds, before the test fails."""
+_PIECE = 64 * 1024
 
 
 class Child:
@@ -39,6 +41,7 @@ class Child:
         command = [module, *arguments]
         if prepare:
             command = [PREPARED, prepare, *command]
+        self._heard = bytearray()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [*under, sys.executable, "-m", *command],
@@ -63,6 +66,12 @@ class Child:
         return self._process.pid
 
     @property
+    def output(self) -> str:
+        """What the pipe is called, in the system calls of both ends, that the child answers into."""
+        assert self._process.stdout is not None
+        return os.readlink(f"/proc/self/fd/{self._process.stdout.fileno()}")
+
+    @property
     def running(self) -> bool:
         """Whether the child has not ended yet."""
         return self._process.poll() is None
@@ -73,13 +82,25 @@ class Child:
         self._process.stdin.write(line + b"\n")
 
     def hear(self, patience: float = PATIENCE) -> bytes:
-        """Return the next line of the child's output, empty if it has ended."""
+        """Return the next line of the child's output, empty if it has ended before that was whole.
+
+        Raises:
+            TimeoutError: it has not said a whole line within some seconds.
+        """
         assert self._process.stdout is not None
+        deadline = time.monotonic() + patience
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(patience):
-                raise TimeoutError(f"process {self.pid} said nothing for {patience} s: {self.complaints()}")
-        return self._process.stdout.readline()
+            while b"\n" not in self._heard:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    why = f"process {self.pid} said nothing for {patience} s: {self.complaints()}"
+                    raise TimeoutError(why)
+                if not (piece := os.read(self._process.stdout.fileno(), _PIECE)):
+                    return b""
+                self._heard += piece
+        line, _, rest = self._heard.partition(b"\n")
+        self._heard = rest
+        return bytes(line) + b"\n"
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the child is dead."""

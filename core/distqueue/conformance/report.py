@@ -81,7 +81,10 @@ class SubjectReport(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """One run. ``digest`` tells an edited suite from the one that was released."""
+    """One run. ``digest`` tells an edited suite from the one that was released.
+
+    ``unfinished`` says what ended the run before all its tests, and is empty if nothing did.
+    """
 
     suite: str
     digest: str
@@ -92,6 +95,14 @@ class Report(msgspec.Struct, kw_only=True):
     quick: bool
     seconds: float
     subjects: list[SubjectReport]
+    unfinished: str = ""
+
+    @property
+    def shows_that_it_is_kept(self) -> bool:
+        """Whether the run came to its end, and every backend in it keeps the contract."""
+        return (
+            bool(self.subjects) and not self.unfinished and all(s.keeps_the_contract for s in self.subjects)
+        )
 
     def write(self, path: Path) -> None:
         """Write it to a file, as JSON for people and programs."""

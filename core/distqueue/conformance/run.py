@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from distqueue.plugins import installed_plugins
 from distqueue.urls import parse_url
 
 _NEEDED: Final = ("pytest", "hypothesis")
+LIMIT: Final = 600
+"""After how many seconds a test is given up, and the run with it: the stacks of all threads are printed."""
 _FRESH: Final = ("{tmp}", "{name}")
 
 
@@ -56,10 +59,25 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         installed_plugins().resolve(parse_url(filled).scheme)
 
     def carry_out(self) -> int:
-        """Run pytest until it ends, and return its exit code; the report is in the file afterwards."""
-        self.report.unlink(missing_ok=True)
+        """Run pytest until it ends, and return its exit code; the report is in the file afterwards.
+
+        An interrupt is passed on, so that pytest ends what its tests have started, and writes its report.
+
+        Raises:
+            ConfigError: the report cannot be written.
+        """
+        try:
+            self.report.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the report cannot be written ({error}); name another file") from None
         with tempfile.TemporaryDirectory(prefix="distqueue-conformance-") as directory:
-            return subprocess.run(self._command(directory), check=False).returncode
+            process = subprocess.Popen(self._command(directory), process_group=0)
+            try:
+                return process.wait()
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
 
     def _command(self, directory: str) -> list[str]:
         """Return the command line. What is set up for pytest where the command runs is not its business."""
@@ -68,6 +86,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
         command += ["--distqueue-url", self.url, "--distqueue-report", str(self.report.absolute())]
         command += ["--distqueue-seed", str(self.seed)]
+        command += ["-o", f"faulthandler_timeout={LIMIT}", "-o", "faulthandler_exit_on_timeout=true"]
         command += ["--distqueue-quick"] if self.quick else []
         command += ["-k", self.select] if self.select else []
         return command

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from distqueue.broker import Broker
 from distqueue.broker.channel import Channel
@@ -16,6 +16,9 @@ from distqueue.broker.service import Service
 from distqueue.errors import StoreFailed
 from distqueue.groupcommit import GroupCommit
 from distqueue.urls import parse_url
+
+LONGEST_WAIT: Final = 25.0
+"""When a client that waits looks for itself, in seconds: too late to hide from a test that nobody woke it."""
 
 
 class Serving:
@@ -30,7 +33,7 @@ class Serving:
         self._start()
 
     def _start(self) -> None:
-        self._service = Service(parse_url(self._url), **self._options)
+        self._service = Service(parse_url(self._url), longest_wait=LONGEST_WAIT, **self._options)
         self._service.server.watch(self._theirs, self._take)
         self._thread = threading.Thread(target=self._service.server.run, name="conformance-server")
         self._thread.start()

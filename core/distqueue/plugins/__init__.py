@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from distqueue.plugins.events import (
+    AroundHandlerEvent,
     BrokerStartedEvent,
     BrokerStoppedEvent,
     ClaimedEvent,
     CommittedEvent,
+    EnqueueEvent,
     Failure,
+    HandlerEndedEvent,
+    HandlerStartedEvent,
     PutEvent,
+    RenewedLateEvent,
     SettledEvent,
     Settlement,
     TaskDeadEvent,
@@ -21,6 +26,7 @@ from distqueue.plugins.spec import CONTRACT, BackendSpec
 
 __all__ = [
     "CONTRACT",
+    "AroundHandlerEvent",
     "BackendPlugin",
     "BackendRow",
     "BackendSpec",
@@ -29,11 +35,15 @@ __all__ = [
     "BrokerStoppedEvent",
     "ClaimedEvent",
     "CommittedEvent",
+    "EnqueueEvent",
     "Failure",
+    "HandlerEndedEvent",
+    "HandlerStartedEvent",
     "PluginProblem",
     "Plugins",
     "ProblemKind",
     "PutEvent",
+    "RenewedLateEvent",
     "SettledEvent",
     "Settlement",
     "TaskDeadEvent",

@@ -36,6 +36,13 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         """The distribution and its version, for messages."""
         return f"{self.distribution} {self.version}"
 
+    @property
+    def pip_line(self) -> str:
+        """What installs the libraries that the plugin needs, if its distribution has an extra of its name."""
+        owner = self.entry_point.dist
+        extras = owner.metadata.get_all("Provides-Extra") if owner is not None else None
+        return f"pip install '{self.distribution}[{self.name}]'" if self.name in (extras or ()) else ""
+
 
 def find_installed(group: str) -> tuple[list[Installed], list[PluginProblem]]:
     """Return the entry points of a group, and the distributions whose entry points cannot be read.

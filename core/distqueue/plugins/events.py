@@ -76,6 +76,60 @@ class CommittedEvent(Event, frozen=True, kw_only=True):
     seconds: float
 
 
+class EnqueueEvent(Event, frozen=True, kw_only=True):
+    """An app is about to store a task for the handler ``task``, with these ``headers`` so far."""
+
+    queue: str
+    task: str
+    task_id: str
+    headers: dict[str, str]
+
+
+class AroundHandlerEvent(Event, frozen=True, kw_only=True):
+    """A handler is about to run. ``put_at`` is in seconds since the epoch."""
+
+    queue: str
+    task: str
+    task_id: str
+    attempt: int
+    deliveries: int
+    max_attempts: int | None
+    put_at: float
+    headers: dict[str, str]
+
+
+class HandlerStartedEvent(Event, frozen=True, kw_only=True):
+    """A worker has given a task to a handler. ``waited`` is how long ago it was put, in seconds."""
+
+    queue: str
+    task: str
+    task_id: str
+    attempt: int
+    waited: float
+
+
+class HandlerEndedEvent(Event, frozen=True, kw_only=True):
+    """A handler has ended, or was ended; its worker settles the task with ``verb`` next.
+
+    ``verb`` is ack, retry, release or reject; ``seconds`` is how long the handler ran.
+    """
+
+    queue: str
+    task: str
+    task_id: str
+    attempt: int
+    verb: str
+    seconds: float
+
+
+class RenewedLateEvent(Event, frozen=True, kw_only=True):
+    """Leases were renewed later than planned, the latest of them by ``seconds``."""
+
+    queue: str
+    leases: int
+    seconds: float
+
+
 class BrokerStartedEvent(Event, frozen=True, kw_only=True):
     """A store was opened in this process. ``url`` shows no password."""
 

@@ -8,22 +8,29 @@ default. It may leave out arguments that it does not need.
 
 Observing hooks are called once a batch and queue, in the thread that made the call, after the store
 has answered, and under no lock. What an observer raises is logged and goes no further; the time it
-takes is its caller's.
+takes is its caller's. The hooks about handlers are called once a task: by the app that enqueues it, by the
+worker, and in the process that runs the handler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 import pluggy
 
 from distqueue.plugins.events import (
+    AroundHandlerEvent,
     BrokerStartedEvent,
     BrokerStoppedEvent,
     ClaimedEvent,
     CommittedEvent,
+    EnqueueEvent,
+    HandlerEndedEvent,
+    HandlerStartedEvent,
     PutEvent,
+    RenewedLateEvent,
     SettledEvent,
     TaskDeadEvent,
     TaskFailedEvent,
@@ -117,6 +124,64 @@ class Hooks:
         """
 
     @hookspec
+    def distqueue_renewed_late(self, event: RenewedLateEvent) -> None:
+        """Leases were renewed by more than a tenth of their length later than planned.
+
+        Called in the thread that renews. The leases held; the process or its store is too slow for them.
+
+        @hookimpl
+        def distqueue_renewed_late(event):
+            log.warning("%s leases of %s: %.1f s late", event.leases, event.queue, event.seconds)
+        """
+
+    @hookspec
+    def distqueue_enqueue(self, event: EnqueueEvent) -> Mapping[str, str] | None:
+        """Give headers that a task shall carry, before an app stores it.
+
+        Headers that whoever enqueues has given under the same names stay. What is not a mapping of strings
+        to strings, or is too large, is logged and left out.
+
+        @hookimpl
+        def distqueue_enqueue(event):
+            return {"request-id": request_id.get()}
+        """
+
+    @hookspec
+    def distqueue_around_handler(self, event: AroundHandlerEvent) -> AbstractContextManager[object] | None:
+        """Give a context manager that a handler runs in, in the process, thread and context of the handler.
+
+        It sees what the handler raises, and cannot suppress it. It is not left if the process is killed.
+
+        @hookimpl
+        @contextmanager
+        def distqueue_around_handler(event):
+            token = request_id.set(event.headers.get("request-id"))
+            try:
+                yield
+            finally:
+                request_id.reset(token)
+        """
+
+    @hookspec
+    def distqueue_handler_started(self, event: HandlerStartedEvent) -> None:
+        """A worker has given a task to a process that runs its handler. Called in the worker's loop.
+
+        @hookimpl
+        def distqueue_handler_started(event):
+            RUNNING.labels(event.task).inc()
+        """
+
+    @hookspec
+    def distqueue_handler_ended(self, event: HandlerEndedEvent) -> None:
+        """A handler has ended, or was killed. Called in the worker's loop, before the task is settled.
+
+        @hookimpl
+        def distqueue_handler_ended(event):
+            RUNNING.labels(event.task).dec()
+            SECONDS.labels(event.task, event.verb).observe(event.seconds)
+        """
+
+    @hookspec
     def distqueue_broker_started(self, event: BrokerStartedEvent) -> None:
         """A store was opened in this process, by a client or by the process that serves it.
 
@@ -137,5 +202,15 @@ class Hooks:
 
 HOOKS: Final = tuple(name for name in vars(Hooks) if name.startswith("distqueue_"))
 """The names of all hooks."""
-OBSERVING_HOOKS: Final = tuple(name for name in HOOKS if name != "distqueue_backends")
-"""The names of the hooks that observe."""
+HANDLER_HOOKS: Final = (
+    "distqueue_renewed_late",
+    "distqueue_enqueue",
+    "distqueue_around_handler",
+    "distqueue_handler_started",
+    "distqueue_handler_ended",
+)
+"""The names of the hooks that apps, consumers and workers call."""
+OBSERVING_HOOKS: Final = tuple(
+    name for name in HOOKS if name != "distqueue_backends" and name not in HANDLER_HOOKS
+)
+"""The names of the hooks that tell what was done to a store."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from threading import RLock
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pluggy
@@ -144,7 +144,7 @@ class Plugins:
 
     @property
     def is_observed(self) -> bool:
-        """Whether any plugin implements an observing hook."""
+        """Whether any plugin is to be told what is done to stores."""
         return any(self.has_observers(hook) for hook in OBSERVING_HOOKS)
 
     def has_observers(self, hook: str) -> bool:
@@ -153,11 +153,20 @@ class Plugins:
 
     def notify(self, hook: str, event: Event) -> None:
         """Tell all who implement an observing hook; an error of one is logged and goes no further."""
+        self.ask(hook, event)
+
+    def ask(self, hook: str, event: Event) -> list[Any]:
+        """Return what those who implement an observing hook answer; one that fails answers nothing."""
+        answers = []
         for one in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
-                one.function(*[event][: len(one.argnames)])
+                answer = one.function(*[event][: len(one.argnames)])
             except (Exception, SystemExit):  # an observer must not end what others wait for
                 log.exception("%s of the observer %s failed", hook, one.plugin_name)
+            else:
+                if answer is not None:
+                    answers.append(answer)
+        return answers
 
     # --- What is installed ----------------------------------------------------------------------
 
@@ -180,8 +189,7 @@ class Plugins:
 
     def _claims(self, scheme: str) -> list[Installed]:
         """Return those that serve a scheme, ours first."""
-        claims = [one for one in self._enabled if one.name == scheme]
-        return sorted(claims, key=lambda one: one.distribution != BUILT_IN)
+        return _ours_first(one for one in self._enabled if one.name == scheme)
 
     def _switched_off(self, scheme: str) -> list[Installed]:
         return [one for one in self._found[0] if one.name == scheme and one.distribution in self._disabled]
@@ -209,7 +217,7 @@ class Plugins:
         )
 
     def _load_observer(self, name: str) -> None:
-        claims = [one for one in self._found_observers if one.name == name]
+        claims = _ours_first(one for one in self._found_observers if one.name == name)
         if not claims:
             existing = {one.name for one in self._found_observers}
             raise ConfigError(f"no observer {name!r} is installed; {choices(name, existing)}")
@@ -291,12 +299,17 @@ def installed_plugins() -> Plugins:
     return _INSTALLED
 
 
+def _ours_first(claims: Iterable[Installed]) -> list[Installed]:
+    return sorted(claims, key=lambda one: one.distribution != BUILT_IN)
+
+
 def _import(installed: Installed) -> object:
     try:
         return installed.entry_point.load()
     except (Exception, SystemExit) as error:
         reason = f"it cannot be imported ({type(error).__name__}: {error})"
-        raise Unusable(ProblemKind.IMPORT, reason) from error
+        is_missing = isinstance(error, ModuleNotFoundError)
+        raise Unusable(ProblemKind.IMPORT, reason, installed.pip_line if is_missing else "") from error
 
 
 def _refuse_conflict(installed: Installed, claims: Sequence[Installed]) -> None:
@@ -315,6 +328,7 @@ def _problem(name: str, distribution: str, version: str, fault: Unusable) -> Plu
         distribution=distribution,
         version=version,
         reason=fault.reason,
+        remedy=fault.remedy,
         cause=fault.__cause__,
     )
 

@@ -29,19 +29,23 @@ class ProblemKind(StrEnum):
 
 
 class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One plugin that cannot be used, and why. ``name`` is its entry point: a scheme or an observer."""
+    """One plugin that cannot be used, and why. ``name`` is its entry point: a scheme or an observer.
+
+    ``remedy`` is what helps, if that is known better than from the kind of the problem.
+    """
 
     kind: ProblemKind
     name: str
     distribution: str
     version: str
     reason: str
+    remedy: str = ""
     cause: BaseException | None = None
 
     def error(self) -> PluginError:
         """Return the error to raise, from ``cause``, for those who asked for the plugin."""
         origin = f"{self.distribution} {self.version}".rstrip()
-        remedy = "" if self.distribution == IN_PROCESS else f"; {self._remedy()}"
+        remedy = "" if self.distribution == IN_PROCESS else f"; {self.remedy or self._remedy()}"
         return PluginError(f"the plugin {self.name!r} of {origin} cannot be used: {self.reason}{remedy}")
 
     def _remedy(self) -> str:
@@ -57,10 +61,11 @@ class PluginProblem(msgspec.Struct, frozen=True, kw_only=True):
 class Unusable(Exception):
     """Why a plugin cannot be used, on the way from where that is found out to a PluginProblem."""
 
-    def __init__(self, kind: ProblemKind, reason: str) -> None:
+    def __init__(self, kind: ProblemKind, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+        self.remedy = remedy
 
 
 class BackendPlugin(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,8 +96,15 @@ class Watch:
         """Wait for the end of the thread."""
         self._thread.join()
 
+    def _newest(self) -> Seen | None:
+        """Return what was seen last, once there is something; ``None`` at the end."""
+        seen = self._asked.get()
+        while seen is not None and not self._asked.empty():
+            seen = self._asked.get()
+        return seen
+
     def _run(self) -> None:
-        while (seen := self._asked.get()) is not None:
+        while (seen := self._newest()) is not None:
             try:
                 self._asking.broker.wait(self._queue, seen, None)
             except Exception as error:  # noqa: BLE001 - the next claim finds out what is wrong

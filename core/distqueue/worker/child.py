@@ -7,6 +7,7 @@ what the worker says; when the worker is gone, the process ends at once, so that
 from __future__ import annotations
 
 import asyncio
+import atexit
 import ctypes
 import io
 import os
@@ -15,7 +16,6 @@ import socket
 import sys
 import threading
 import traceback
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -26,14 +26,19 @@ from distqueue.app.current import CurrentDelivery
 from distqueue.app.ended import Ended
 from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
-from distqueue.app.loading import load_app
+from distqueue.app.loading import full_name, load_app
 from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
+from distqueue.plugins import installed_plugins
+from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
+from distqueue.worker.outbox import Outbox
+from distqueue.worker.plan import Logs
+from distqueue.worker.running import UNKNOWN_PAUSE
+from distqueue.worker.threads import Threads
 from distqueue.worker.wire import (
     PIECE,
     Finish,
-    FromChild,
     Lost,
     QueueInfo,
     Ready,
@@ -42,7 +47,6 @@ from distqueue.worker.wire import (
     TaskInfo,
     Unusable,
     decode_for_child,
-    encode,
 )
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -58,17 +62,18 @@ class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
     queues: tuple[str, ...] = ()
     tells_memory: bool = False
+    logs: Logs | None = None
 
 
 class Child:
     """Runs what the worker says, up to ``slots`` handlers at a time."""
 
-    def __init__(self, plan: ChildPlan, sock: socket.socket, app: App) -> None:
+    def __init__(self, plan: ChildPlan, sock: socket.socket, outbox: Outbox, app: App) -> None:
         self._plan = plan
         self._socket = sock
+        self._outbox = outbox
         self._app = app
-        self._sending = threading.Lock()
-        self._threads = ThreadPoolExecutor(plan.slots, thread_name_prefix="distqueue-handler")
+        self._threads = Threads(plan.slots)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, CurrentDelivery] = {}
 
@@ -87,7 +92,11 @@ class Child:
                         return
 
     def _start(self, run: Run) -> None:
-        task = self._app.tasks[run.task]
+        task = self._app.tasks.get(run.task)
+        if task is None:  # the worker knows a later version of the app
+            left = Ended(verb="release", delay=UNKNOWN_PAUSE)
+            self._outbox.say(Result(receipt=run.receipt, ended=left))
+            return
         delivery = CurrentDelivery(
             task_id=run.task_id,
             queue=run.queue,
@@ -99,22 +108,25 @@ class Child:
             headers=run.headers or {},
         )
         self._running[run.receipt] = delivery
-        ended: Future[Ended]
         if task.is_async:
-            handling = handle_async(task, delivery, run.data)
-            ended = asyncio.run_coroutine_threadsafe(handling, self._event_loop())
+            asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), self._event_loop())
         else:
-            ended = self._threads.submit(handle, task, delivery, run.data)
-        ended.add_done_callback(partial(self._tell, run.receipt))
+            self._threads.run(partial(self._run, task, delivery, run))
+
+    def _run(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
+        self._tell(run.receipt, handle(task, delivery, run.data))
+
+    async def _run_async(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
+        self._tell(run.receipt, await handle_async(task, delivery, run.data))
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
             delivery.lost = True
 
-    def _tell(self, receipt: str, ended: Future[Ended]) -> None:
-        self._running.pop(receipt, None)
+    def _tell(self, receipt: str, ended: Ended) -> None:
+        del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
-        send(self._socket, Result(receipt=receipt, ended=ended.result(), memory=memory), self._sending)
+        self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -123,25 +135,20 @@ class Child:
         return self._loop
 
 
-def send(sock: socket.socket, message: FromChild, sending: threading.Lock | None = None) -> None:
-    """Tell the worker something; without a worker there is no reason to go on."""
-    with sending or threading.Lock():
-        try:
-            sock.sendall(encode(message))
-        except OSError:
-            os._exit(1)
+def describe(app: App, queues: tuple[str, ...] = (), *, name: str = "") -> Ready:
+    """Return what a worker has to know of an app; ``queues`` are those that it works on besides the app's.
 
-
-def describe(app: App, queues: tuple[str, ...] = ()) -> Ready:
-    """Return what a worker has to know of an app; ``queues`` are those that it works on besides the app's."""
+    ``name`` is by what the store knows the app.
+    """
     found = app.configured()
     return Ready(
         url=found.url.unredacted(),
         place=str(found.url),
         options=found.options,
         observers=found.observers,
-        tasks={name: _info(task) for name, task in app.tasks.items()},
-        queues={name: _queue_info(app, name) for name in (*app.queue_names, *queues)},
+        tasks={task.name: _info(task) for task in app.tasks.values()},
+        queues={queue: _queue_info(app, queue) for queue in (*app.queue_names, *queues)},
+        schedules=tuple(definition.raw for definition in app.definitions(name)),
     )
 
 
@@ -162,21 +169,26 @@ def main(plan: ChildPlan) -> None:
         signal.signal(number, lambda *_: None)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe or a file shall have whole lines at once, too
         sys.stdout.reconfigure(line_buffering=True)
+    if plan.logs is not None:
+        set_up_logs(plan.logs)
     sock = socket.socket(fileno=plan.fd)
+    outbox = Outbox(sock)
     try:
         app = load_app(plan.app)
         if plan.url is not None:
             app.use(plan.url)
-        ready = describe(app, plan.queues)
+        ready = describe(app, plan.queues, name=full_name(plan.app))
+        installed_plugins().load_observers(ready.observers)
     except DistqueueError as error:
-        send(sock, Unusable(str(error)))
+        outbox.say(Unusable(str(error)))
         return
     except BaseException:  # noqa: BLE001 - whatever the module of a user raises
-        send(sock, Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
+        outbox.say(Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
         return
-    send(sock, ready)
-    Child(plan, sock, app).serve()
+    outbox.say(ready)
+    Child(plan, sock, outbox, app).serve()
     app.close()
+    atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads of handlers that do not end are nobody's concern any longer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ class ChildProcess:
         self.is_ready = False
         self.is_retiring = False
         """Gets nothing more to run."""
+        self.is_killed = False
         self.socket, theirs = wire.pair()
         self._frames = Frames()
         self._out = bytearray()
@@ -44,11 +46,19 @@ class ChildProcess:
             url=work.url,
             queues=work.queues,
             tells_memory=work.max_memory is not None,
+            logs=work.logs,
         )
         streams = nullcontext((None, None)) if output is None else output.streams()
         with theirs, streams as (stdout, stderr):
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "distqueue.worker.child", msgspec.json.encode(plan).decode()],
+                [
+                    sys.executable,
+                    "-u",
+                    "-P",
+                    "-m",
+                    "distqueue.worker.child",
+                    msgspec.json.encode(plan).decode(),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -68,6 +78,13 @@ class ChildProcess:
     def free(self) -> int:
         """How many handlers more it can run."""
         return self.slots - len(self.running) if self.is_ready and not self.is_retiring else 0
+
+    @property
+    def deadline(self) -> float:
+        """When it is to be killed, on the monotonic clock: when the first handler has run for too long."""
+        if self.is_killed:
+            return math.inf
+        return min((running.deadline for running in self.running.values()), default=math.inf)
 
     @property
     def has_unsent(self) -> bool:
@@ -125,6 +142,7 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it; what it still says is heard, and then its end."""
+        self.is_killed = True
         self.process.kill()
 
     def reap(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import time
@@ -66,6 +67,11 @@ class Crew:
         """Give a child nothing more to run: it ends when what it runs has ended, and another takes over."""
         child.is_retiring = True
 
+    def retire_all(self) -> None:
+        """Let new children take over from all there are."""
+        for child in self.children:
+            self.retire(child)
+
     def end_idle(self) -> None:
         """Let those that retire end, if nothing runs there any more; kill those that do not."""
         now = time.monotonic()
@@ -75,7 +81,7 @@ class Crew:
             if child not in self._ends_by:
                 self._ends_by[child] = now + _END_PATIENCE
                 child.finish()
-            elif now >= self._ends_by[child]:
+            elif now >= self._ends_by[child] and not child.is_killed:
                 child.kill()
 
     def remove(self, child: ChildProcess) -> str:
@@ -96,12 +102,20 @@ class Crew:
             if self._selector.get_key(child).events != events:
                 self._selector.modify(child, events, child)
 
-    def next_event_at(self) -> float | None:
+    def kill_overdue(self) -> None:
+        """Kill the children in which a handler has run for too long."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.deadline <= now:
+                child.kill()
+
+    def next_event_at(self) -> float:
         """Return when something has to be done about a child next, on the monotonic clock."""
-        times = list(self._ends_by.values())
+        times = [child.deadline for child in self.children]
+        times += [ends_by for child, ends_by in self._ends_by.items() if not child.is_killed]
         if self._missing:
             times.append(self._starts_at)
-        return min(times, default=None)
+        return min(times, default=math.inf)
 
     def end_all(self) -> None:
         """End every child, and kill those that do not."""

@@ -12,6 +12,8 @@ from distqueue.results import Lease
 from distqueue.retry import Backoff
 from distqueue.worker.wire import Run, TaskInfo
 
+UNKNOWN_PAUSE: Final = 10.0
+"""How long a task that no handler here is for is left to other workers, in seconds."""
 _CANCELLING: Final = 5.0
 """How long an async handler may take to end once it is cancelled, in seconds."""
 
@@ -44,6 +46,16 @@ class Running:
     def receipt(self) -> str:
         """The receipt of the delivery."""
         return self.lease.receipt
+
+    @property
+    def labels(self) -> dict[str, str | int]:
+        """What a line in a log tells of it: never the payload."""
+        return {
+            "task_id": self.lease.task_id,
+            "task": self.task,
+            "queue": self.queue,
+            "attempt": self.lease.attempt,
+        }
 
     @property
     def deadline(self) -> float:

@@ -12,18 +12,21 @@ from itertools import islice
 from logging import getLogger
 from typing import Final
 
-from distqueue.commands import Claim, Command, Release, Settle, Stats
-from distqueue.errors import OutcomeUnknown, Refused
+from msgspec.structs import replace
+
+from distqueue.commands import Ack, Claim, Command, Reject, Release, Retry, Settle, Stats
+from distqueue.errors import ConfigError, OutcomeUnknown, Refused
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
-from distqueue.results import Claimed, Counted, Lease, Outcome, QueueStats, Settled
+from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
+from distqueue.schedules.ticking import Ticking
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 from distqueue.worker.source import Source
-from distqueue.worker.tally import Tally
+from distqueue.worker.tally import Failure, Tally
 from distqueue.worker.wire import QueueInfo, Ready
 
 _log: Final = getLogger("distqueue.worker")
@@ -43,9 +46,18 @@ class Supply:
             lambda: open_broker(parse_url(ready.url), observers=ready.observers, **ready.options),
             lambda answer: post(lambda: self._answered(answer)),
         )
-        self._max_batch = self._asking.broker.capabilities.max_batch
-        self.sources = [self._source(name, ready.queues[name]) for name in plan.queues or ready.queues]
-        self._names = [source.name for source in self.sources]
+        self._capabilities = self._asking.broker.capabilities
+        if not self._capabilities.shared_between_processes:
+            self._asking.close()
+            raise ConfigError(
+                f"{ready.place} is in one process only, and a worker has several; use a store that is "
+                "shared, or app.testing() in tests"
+            )
+        self.names = list(plan.queues or ready.queues)
+        """The queues that tasks are taken from."""
+        self.sources = [self._source(name, ready.queues[name]) for name in self.names]
+        self._ticking: Ticking | None = None
+        self._may_tick = False
         self._unsettled: list[tuple[Running, Settle]] = []
         self._sent = 0
         self._claiming: tuple[Source, Claim, float] | None = None
@@ -63,17 +75,37 @@ class Supply:
     @property
     def is_exhausted(self) -> bool:
         """Whether no queue has anything to claim, as far as is known."""
-        return not any(source.may_have for source in self.sources)
+        return not self._may_tick and not any(source.may_have for source in self.sources)
+
+    def schedule(self, app: str, definitions: Sequence[bytes]) -> None:
+        """Keep these schedules of an app, and carry out what is due.
+
+        Raises:
+            ConfigError: the store cannot keep them.
+        """
+        if self._ticking is not None:
+            self._ticking.use(definitions)
+            return
+        self._may_tick = True
+
+        def told(may_be_more: bool) -> None:
+            self._post(lambda: self._ticked(may_be_more))
+
+        self._ticking = Ticking(lambda: self._asking.broker, app, definitions, told)
 
     def settle(self, running: Running, command: Settle) -> None:
         """Settle a delivery with the next call."""
+        if isinstance(command, Release) and command.delay and not self._capabilities.delay:
+            command = replace(command, delay=0.0)
         self._unsettled.append((running, command))
 
     def ask(self, free: int) -> None:
         """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way."""
         if self._asking.is_busy or time.monotonic() < self.asks_at:
             return
-        commands: list[Command] = [command for _, command in islice(self._unsettled, self._max_batch - 1)]
+        commands: list[Command] = [
+            command for _, command in islice(self._unsettled, self._capabilities.max_batch - 1)
+        ]
         self._sent = len(commands)
         source = next((one for one in self.sources if one.may_have), None) if free > 0 else None
         if source is not None:
@@ -83,16 +115,23 @@ class Supply:
         if commands:
             self._asking.ask(commands)
 
-    def stats(self) -> list[QueueStats]:
-        """Count the tasks of its queues, in the calling thread."""
-        outcomes = self._asking.apply([Stats(queue=name) for name in self._names])
-        return [each for outcome in outcomes for each in expect(outcome, Counted).queues]
+    def counted(self) -> Counted:
+        """Count the tasks of the store, in the calling thread.
+
+        Raises:
+            StoreError, Refused: as a broker does.
+        """
+        return expect(self._asking.apply([Stats(queue="*")])[0], Counted)
 
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""
         for source in self.sources:
             source.close()
+        if self._ticking is not None:
+            self._ticking.close()
         self._asking.close()
+        if self._ticking is not None:
+            self._ticking.join()
         for source in self.sources:
             source.watch.join()
 
@@ -103,6 +142,13 @@ class Supply:
         source = Source(name, info, self._asking, Watch(self._asking, name, lambda: self._post(news)))
         return source
 
+    def _ticked(self, may_be_more: bool) -> None:
+        """Look at the queues that may have got tasks; that also opens a store again that has failed."""
+        self._may_tick = may_be_more
+        if may_be_more:
+            for source in self.sources:
+                source.may_have = True
+
     # --- Answers --------------------------------------------------------------------------------
 
     def _answered(self, answer: Answer) -> None:
@@ -111,12 +157,14 @@ class Supply:
         if isinstance(answer, Exception):
             self._failed(answer, claiming)
             return
-        self._pause = _FIRST_PAUSE
         settled, self._unsettled = self._unsettled[: self._sent], self._unsettled[self._sent :]
         for (running, command), outcome in zip(settled, answer):
             self._settled(running, command, outcome)
+            self._look_again(command, outcome)
         if claiming is not None:
             self._claimed(*claiming, answer[-1])
+        else:
+            self._pause = _FIRST_PAUSE
 
     def _failed(self, error: Exception, claiming: tuple[Source, Claim, float] | None) -> None:
         """Nothing was done, or nobody knows: ask the same once more, which does no harm."""
@@ -128,23 +176,39 @@ class Supply:
 
     def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
         tally = self._tally
+        if isinstance(command, Retry | Reject):
+            tally.failures.append(_failure(running, command.error))
         if isinstance(outcome, Refused):
             tally.lost += 1
-            _log.warning("task %s (%s) could not be settled: %s", *_named(running), outcome)
+            _log.warning(
+                "task %s (%s) could not be settled: %s", *_named(running), outcome, extra=running.labels
+            )
         elif isinstance(command, Release):
             tally.released += 1
         elif isinstance(outcome, Settled) and outcome.state is TaskState.DEAD:
             tally.dead += 1
-            _log.error("task %s (%s) is dead: no attempt is left, or it was rejected", *_named(running))
+            text = "task %s (%s) is dead: no attempt is left, or it was rejected"
+            _log.error(text, *_named(running), extra=running.labels)
         elif isinstance(outcome, Settled) and outcome.state in (TaskState.SCHEDULED, TaskState.READY):
             tally.retried += 1
         else:
             tally.done += 1
 
+    def _look_again(self, command: Settle, outcome: Outcome) -> None:
+        """Look at the queues that have got a task by what was settled, without waiting for the news of it."""
+        if not isinstance(outcome, Settled):
+            return
+        names = {put.queue for put in command.then} if isinstance(command, Ack) else set()
+        if outcome.state is TaskState.READY:
+            names.add(command.queue)
+        for source in self.sources:
+            source.may_have = source.may_have or source.name in names
+
     def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
         if not isinstance(outcome, Claimed):
             self._failed(outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}"), None)
             return
+        self._pause = _FIRST_PAUSE
         source.answered()
         if not claim.again and len(outcome.leases) < claim.count:
             source.may_have = False
@@ -157,6 +221,13 @@ class Supply:
 
 def _named(running: Running) -> Sequence[str]:
     return running.lease.task_id, running.task
+
+
+def _failure(running: Running, error: str | None) -> Failure:
+    lease = running.lease
+    return Failure(
+        at=time.time(), task_id=lease.task_id, task=running.task, attempt=lease.attempt, error=error or ""
+    )
 
 
 def _nobody(source: Source, lease: Lease) -> None:

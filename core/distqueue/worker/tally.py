@@ -31,7 +31,6 @@ class Tally(msgspec.Struct):
     released: int = 0
     lost: int = 0
     children_died: int = 0
-    late_renewals: int = 0
     since: float = msgspec.field(default_factory=time.monotonic)
     failures: deque[Failure] = msgspec.field(default_factory=lambda: deque(maxlen=KEPT_FAILURES))
 

@@ -40,6 +40,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     observers: tuple[str, ...]
     tasks: dict[str, TaskInfo]
     queues: dict[str, QueueInfo]
+    schedules: tuple[bytes, ...] = ()
+    """The definitions of the app's schedules."""
 
 
 class Unusable(msgspec.Struct, frozen=True, tag="unusable"):
@@ -84,7 +86,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
 type ToChild = Run | Lost | Finish
 type FromChild = Ready | Unusable | Result
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=bytes).encode  # a Payload
 _to_child: Final[msgspec.msgpack.Decoder[ToChild]] = msgspec.msgpack.Decoder(ToChild)
 _from_child: Final[msgspec.msgpack.Decoder[FromChild]] = msgspec.msgpack.Decoder(FromChild)
 

@@ -16,20 +16,22 @@ from typing import Final
 from distqueue.app.call import handler_name
 from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
+from distqueue.app.loading import full_name
 from distqueue.errors import ConfigError
-from distqueue.results import Lease, QueueStats
+from distqueue.results import Counted, Lease
+from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
 from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
-from distqueue.worker.running import Running
+from distqueue.worker.reload import Reload
+from distqueue.worker.running import UNKNOWN_PAUSE, Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
-from distqueue.worker.tally import Failure, Tally
+from distqueue.worker.tally import Tally
+from distqueue.worker.telling import tell_ended, tell_started
 from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
 
-UNKNOWN_PAUSE: Final = 10.0
-"""How long a task that no handler here is for is left to other workers, in seconds."""
 _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
 _LONGEST_SLEEP: Final = 3600.0
@@ -57,6 +59,8 @@ class Worker:
         self.plan = plan
         self.tally = Tally()
         self.phase = Phase.WORKING
+        self.gave_back = 0
+        """How many handlers were stopped, and their tasks given back, as the grace was over."""
         self._selector = selectors.DefaultSelector()
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -88,20 +92,18 @@ class Worker:
         """The processes that run handlers."""
         return self._crew.children
 
-    def stats(self) -> list[QueueStats]:
-        """Count the tasks of the queues that it works on; may be called in any thread.
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that it works on, none while they are not known yet."""
+        return [] if self._supply is None else self._supply.names
+
+    def counted(self) -> Counted | None:
+        """Count the tasks of the store; ``None`` while it is not known yet. May be called from any thread.
 
         Raises:
-            StoreError: the store cannot be asked just now.
+            StoreError, Refused: as a broker does.
         """
-        return [] if self._supply is None else self._supply.stats()
-
-    @property
-    def gave_back(self) -> int:
-        """How many handlers were stopped, and their tasks given back, as the grace was over."""
-        return self._killed
-
-    _killed = 0
+        return None if self._supply is None else self._supply.counted()
 
     def stop(self) -> None:
         """Claim nothing more, and end when what runs has ended; a second time: at once.
@@ -118,11 +120,14 @@ class Worker:
             ConfigError: the app cannot be imported, or its configuration is wrong.
             StoreError: the store cannot be opened.
         """
+        reload = Reload(lambda: self._post(self._crew.retire_all)) if self.plan.reload else None
         try:
             self._crew.fill()
             while not self._is_over():
                 self._turn()
         finally:
+            if reload is not None:
+                reload.close()
             self._close()
 
     # --- The loop -------------------------------------------------------------------------------
@@ -137,7 +142,7 @@ class Worker:
         while self._posted:
             self._posted.popleft()()
         self._note_stops()
-        self._check_deadlines()
+        self._crew.kill_overdue()
         self._crew.end_idle()
         self._crew.fill()
         if self._supply is not None:
@@ -152,12 +157,10 @@ class Worker:
     def _sleep(self) -> float:
         """Return for how long nothing has to be done, in seconds."""
         now = time.monotonic()
-        times = [self._ends_at, self.turn_by, *(running.deadline for running in self.running)]
-        if (at := self._crew.next_event_at()) is not None:
-            times.append(at)
-        if self._supply is not None and not self._supply.is_idle and self._supply.asks_at > now:
-            times.append(self._supply.asks_at)
-        return max(0.0, min(min(times, default=math.inf) - now, _LONGEST_SLEEP))
+        at = min(self._ends_at, self.turn_by, self._crew.next_event_at())
+        if self._supply is not None and self._supply.asks_at > now:
+            at = min(at, self._supply.asks_at)
+        return max(0.0, min(at - now, _LONGEST_SLEEP))
 
     def _wanted(self) -> int:
         """Return how many tasks can be started now."""
@@ -219,6 +222,7 @@ class Worker:
             running = self._waiting.popleft()
             running.began = time.monotonic()
             child.run(running)
+            tell_started(running)
             if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
                 self._crew.retire(child)
 
@@ -263,7 +267,7 @@ class Worker:
                 _log.error("the app cannot be imported any longer; trying again: %s", reason)
             case Result():
                 running = child.running.pop(message.receipt)
-                self._note(running, message.ended)
+                tell_ended(running, message.ended)
                 self._settle(running, message.ended)
                 if self.plan.max_memory is not None and message.memory > self.plan.max_memory:
                     self._crew.retire(child)
@@ -273,14 +277,22 @@ class Worker:
         self._tasks = ready.tasks
         self._unknown.clear()
         if self._supply is None:
+            place = parse_url(ready.url)
+            is_new = place.is_file and not os.path.lexists(place.path)
             self._supply = Supply(self.plan, ready, self.tally, self._post)
+            if is_new:
+                _log.info("created %s", os.path.abspath(place.path))
             self._supply.take = self._take
-            _log.info("working on queues %s of %s", ", ".join(ready.queues), ready.place)
+            names = ", ".join(source.name for source in self._supply.sources)
+            _log.info("working on queues %s of %s", names, ready.place)
+        self._supply.schedule(full_name(self.plan.app), ready.schedules)
         self._crew.is_well(child)
 
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""
         how = self._crew.remove(child)
+        if self._supply is None and self.phase is Phase.WORKING:
+            raise ConfigError(f"the app cannot be imported: the process that tried {how}")
         overdue = [one for one in child.running.values() if time.monotonic() >= one.deadline]
         if self.phase is not Phase.KILLING and not (child.is_retiring and not child.running):
             self.tally.children_died += 1
@@ -289,12 +301,12 @@ class Worker:
                 self._crew.put_off()
         for running in child.running.values():
             ended = self._cause(running, how, is_innocent=bool(overdue), is_overdue=running in overdue)
-            self._note(running, ended)
+            tell_ended(running, ended)
             self._settle(running, ended)
 
     def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
         if self.phase is Phase.KILLING:
-            self._killed += 1
+            self.gave_back += 1
             return Ended(verb="release")
         seconds = time.monotonic() - running.began
         if is_overdue:
@@ -302,30 +314,6 @@ class Worker:
         if is_innocent:
             return Ended(verb="release", seconds=seconds)
         return Ended(verb="retry", error=f"the process that ran the handler {how}", seconds=seconds)
-
-    def _check_deadlines(self) -> None:
-        now = time.monotonic()
-        for child in self._crew.children:
-            if any(running.deadline <= now for running in child.running.values()):
-                child.kill()
-
-    def _note(self, running: Running, ended: Ended) -> None:
-        lease, took = running.lease, ended.seconds
-        match ended.verb:
-            case "ack":
-                _log.info("task %s (%s) done in %.3f s", lease.task_id, running.task, took)
-            case "release":
-                _log.info("task %s (%s) is given back", lease.task_id, running.task)
-            case _:
-                self.tally.failures.append(_failure(running, ended))
-                _log.error(
-                    "task %s (%s) failed in attempt %d after %.3f s: %s",
-                    lease.task_id,
-                    running.task,
-                    lease.attempt,
-                    took,
-                    ended.traceback or ended.error,
-                )
 
     # --- The end --------------------------------------------------------------------------------
 
@@ -349,13 +337,3 @@ class Worker:
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
-
-
-def _failure(running: Running, ended: Ended) -> Failure:
-    return Failure(
-        at=time.time(),
-        task_id=running.lease.task_id,
-        task=running.task,
-        attempt=running.lease.attempt,
-        error=ended.error or "",
-    )

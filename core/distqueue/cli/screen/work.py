@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import io
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,6 +17,7 @@ from distqueue.cli.output import clean
 from distqueue.cli.screen.counting import Counting
 from distqueue.cli.screen.rate import Rate
 from distqueue.cli.screen.text import plain, shown_rate, shown_span, table
+from distqueue.results import QueueStats
 from distqueue.worker.output import Output
 from distqueue.worker.running import Running
 from distqueue.worker.tally import Failure
@@ -35,12 +36,12 @@ _FRAME: Final = 9
 class WorkScreen:
     """Shows a worker from :meth:`watch` on, until the block ends; the terminal is as before then.
 
-    :attr:`output` is what children print to meanwhile; :attr:`log` is for what is logged.
+    :attr:`output` is what children print to meanwhile; what is written to :attr:`above` stands above it, too.
     """
 
     def __init__(self, console: Console, *, takes_stdout: bool = True) -> None:
         self.output = Output(self._print, takes_stdout=takes_stdout)
-        self.log: logging.Handler = _Above(self)
+        self.above: TextIO = _Above(self._print)
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self._worker: Worker | None = None
@@ -51,7 +52,7 @@ class WorkScreen:
     def watch(self, worker: Worker) -> None:
         """Show this worker."""
         self._worker = worker
-        self._counting = Counting(worker.stats)
+        self._counting = Counting(lambda: _counted(worker))
         worker.on_turn = self._on_turn
 
     def __enter__(self) -> Self:
@@ -146,6 +147,11 @@ def _running(worker: Worker, now: float, room: int) -> Iterable[RenderableType]:
         yield plain(f"and {len(all_of_them) - room} more", "dim")
 
 
+def _counted(worker: Worker) -> list[QueueStats]:
+    counted = worker.counted()
+    return [] if counted is None else [one for one in counted.queues if one.queue in worker.queue_names]
+
+
 def _began(what: tuple[Running, int]) -> float:
     return what[0].began
 
@@ -160,12 +166,13 @@ def _ending(phase: Phase) -> str:
             return "; stopping"
 
 
-class _Above(logging.Handler):
-    """Logs above the screen."""
+class _Above(io.TextIOBase, TextIO):
+    """A stream whose lines go above a screen."""
 
-    def __init__(self, screen: WorkScreen) -> None:
+    def __init__(self, show: Callable[[list[str]], None]) -> None:
         super().__init__()
-        self._screen = screen
+        self._show = show
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self._screen._print(self.format(record).splitlines())
+    def write(self, text: str) -> int:
+        self._show(text.splitlines())
+        return len(text)

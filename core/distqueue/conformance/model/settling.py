@@ -89,7 +89,7 @@ def _step(queue: ModelQueue, task: ModelTask, command: Settle, now: float) -> _S
         case Retry():
             return _retry(queue, task, command, now)
         case Release():
-            return TaskState.READY, None, lambda: queue.make_ready(task, at_the_end=False)
+            return _release(queue, task, command, now)
         case Reject():
             return TaskState.DEAD, None, lambda: _bury(queue, task, command, now)
         case Extend():
@@ -124,6 +124,17 @@ def _retry(queue: ModelQueue, task: ModelTask, command: Retry, now: float) -> _S
             queue.make_ready(task, at_the_end=True)
 
     return (TaskState.SCHEDULED, now + delay, schedule) if delay else (TaskState.READY, None, schedule)
+
+
+def _release(queue: ModelQueue, task: ModelTask, command: Release, now: float) -> _Step:
+    if not command.delay:
+        return TaskState.READY, None, lambda: queue.make_ready(task, at_the_end=False)
+    due = now + command.delay
+
+    def schedule() -> None:
+        task.state, task.until, task.place = TaskState.SCHEDULED, due, None
+
+    return TaskState.SCHEDULED, due, schedule
 
 
 def _bury(queue: ModelQueue, task: ModelTask, command: Retry | Reject, now: float) -> None:

@@ -159,7 +159,8 @@ class Steps:
                 trace = choice.of(None, "in line 7")
                 return Reject(queue=queue, receipt=receipt, error=error, traceback=trace)
             case "release" if not self._lacks("attempts_apart_from_deliveries"):
-                return Release(queue=queue, receipt=receipt)
+                units = 0 if self._lacks("delay") else choice.of(0, 0, 1, 2)
+                return Release(queue=queue, receipt=receipt, delay=self._lasts(units) if units else 0.0)
             case "extend":
                 return Extend(queue=queue, receipt=receipt, lease=self._lasts(choice.of(1, 2, FOREVER)))
             case "follow":

@@ -12,6 +12,7 @@ from distqueue.conformance.suite.declaring import Declaring
 from distqueue.conformance.suite.dedup import Dedup
 from distqueue.conformance.suite.dying import Dying
 from distqueue.conformance.suite.expiry import Expiry
+from distqueue.conformance.suite.failing import Failing
 from distqueue.conformance.suite.fencing import Fences
 from distqueue.conformance.suite.filling import Filling
 from distqueue.conformance.suite.following import AckThen
@@ -69,6 +70,7 @@ class BackendConformance(
     Purging,
     Cancelling,
     Reading,
+    Failing,
     Attempts,
     AckThen,
     SettlingTwice,

@@ -10,7 +10,7 @@ from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, expect
 from distqueue.errors import OutcomeUnknown, StoreError
 from distqueue.ids import new_token
-from distqueue.results import Claimed, Outcome, Stored
+from distqueue.results import Claimed, Outcome, Settled, Stored
 
 _LIMIT = 40
 _PAUSE = 0.0005
@@ -86,7 +86,7 @@ class Breaking(Subject):
                 for each in expect(outcome, Claimed).leases:
                     tried.add(each.task_id)
                     settled = self.attempt([Ack(queue=self.queue, receipt=each.receipt)])
-                    if settled:
+                    if settled and isinstance(settled[0], Settled):
                         acked.append(each.task_id)
 
         self.meanwhile(harm, consume)

@@ -8,6 +8,7 @@ from distqueue.async_queue import AsyncQueue
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import Subject
 from distqueue.queue import Queue
+from distqueue.results import Stored
 from distqueue.task import TaskState
 
 
@@ -102,3 +103,41 @@ class Clients(Subject):
 
         asyncio.run(main())
         assert [self.state(f"t{number}") for number in range(10)] == [TaskState.READY] * 10
+
+    @clause(
+        "CLIENT-6",
+        "a delivery that is worked on for longer than its lease is nobody else's, as the lease is renewed",
+        look="extend from another thread, while others claim: from now on, as long as it was asked for",
+        slow=True,
+    )
+    def test_a_lease_is_renewed(self) -> None:
+        lease = max(2.0, self.moment * 10)
+        with Queue(self.store, name=self.queue) as queue:
+            queue.put(1, task_id="it")
+            delivery = queue.get(timeout=self.patience, lease=lease)
+            assert delivery is not None
+            with delivery:
+                self.pass_time(lease * 1.25)
+                assert self.claim() == []
+            assert queue.find("it") is None
+
+    @clause(
+        "CLIENT-7",
+        "of coroutines that ask together each gets its own answer, whichever of the others are cancelled",
+        look="calls that are carried out together: the answers go by position, those of the cancelled too",
+    )
+    def test_coroutines_are_told_apart(self) -> None:
+        async def main() -> None:
+            async with AsyncQueue(self.store, name=self.queue) as queue:
+                for turn in range(10):
+                    names = [f"t{turn}.{number}" for number in range(12)]
+                    puts = [asyncio.create_task(queue.put(name, task_id=name)) for name in names]
+                    await asyncio.sleep(0)  # now all are on their way
+                    for put in puts[::3]:
+                        put.cancel()
+                    answers = await asyncio.gather(*puts, return_exceptions=True)
+                    for name, answer in zip(names, answers):
+                        assert isinstance(answer, asyncio.CancelledError) or answer == Stored(task_id=name)
+
+        asyncio.run(main())
+        assert self.stats().ready == 120

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from distqueue.broker.event import Apply
-from distqueue.commands import Ack, Claim, Command, Put
+from distqueue.commands import Ack, Claim, Command, Find, Purge, Put
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.processes import OtherProcess
 from distqueue.conformance.suite.subject import Subject, expect
-from distqueue.results import Stored
+from distqueue.errors import LeaseLost
+from distqueue.results import Found, Stored
 
 MOMENTS: Final = (0.0, 0.3, 0.6, 1.5)
 """When a process is killed, in parts of the time that its call takes: never carried out, to answered."""
+LARGE: Final = 3000
+"""How many commands a call has that is to be found in the middle."""
+TRIES: Final = 6
+"""How often a process is stopped in order to find it in the middle of a call; it may be that none ever is."""
+MARGIN: Final = 0.3
+"""How long an answer may be on its way that was made before a lease ended, in seconds."""
 SIZE: Final = 200
 """How many commands a call has: enough that a kill can fall into it."""
 
@@ -31,9 +38,12 @@ class Dying(Subject):
         other.child.kill()
         other.child.close()
 
-    def puts_of(self, name: str) -> list[Put]:
+    def puts_of(self, name: str, size: int = SIZE, group: str | None = None) -> list[Put]:
         """Make the puts of a call."""
-        return [self.make("x" * 100, task_id=f"{name}.{number}", max_attempts=None) for number in range(SIZE)]
+        return [
+            self.make("x" * 100, task_id=f"{name}.{number}", max_attempts=None, group=group)
+            for number in range(size)
+        ]
 
     def seconds_of(self, commands: Sequence[Command]) -> float:
         """Carry out a call of the size of the others and say how long it takes, in seconds."""
@@ -111,6 +121,42 @@ class Dying(Subject):
             left = {put.task_id for put in puts}
             self.until(lambda some=left: not self.take_from(some), "the tasks to come back")  # type: ignore[misc]
             assert self.claim() == []
+
+    @clause(
+        "CRASH-9",
+        "a receipt is stale, too, if its lease ends while its consumer waits until another process is done",
+        needs="shared_between_processes fenced_receipts",
+        look="the clock that is read before the lock or the transaction is got: read it once that is there",
+        slow=True,
+    )
+    def test_a_lease_ends_while_its_consumer_waits_for_the_store(self) -> None:
+        size = min(self.capabilities.max_batch, LARGE)
+        group = None if self.lacks("groups") else "g"  # by which a store that is divided keeps all together
+        seconds = self.seconds_of(self.puts_of("first", size, group))
+        other = self.other_process()
+        for number in range(TRIES):
+            batch = self.puts_of(f"t{number}", size, group)
+            receipt = self.take_a_new_one(lease := max(self.moment, 0.2), group)
+            other.ask(Apply.of(batch))
+            time.sleep(seconds * (number + 1) / TRIES)
+            other.child.stop()
+            ack = Ack(queue="held", receipt=receipt)
+            look = Find(queue=self.queue, task_id=batch[-1].task_id)
+            answer = self.in_thread(lambda both=(ack, look): self.broker.apply(both))  # type: ignore[misc]
+            self.pass_time(lease + MARGIN)
+            has_waited = not answer.done()
+            other.child.proceed()
+            settled, found = answer.result(self.patience)
+            other.outcomes()
+            if has_waited and expect(found, Found).task is not None:  # so it was carried out after the batch
+                expect(settled, LeaseLost)
+                return
+
+    def take_a_new_one(self, lease: float, group: str | None) -> str:
+        """Put and claim a task in a queue that has no other; return the receipt."""
+        self.broker.apply([Purge(queue="held")])
+        self.put(queue="held", group=group)
+        return self.claim(lease=lease, queue="held")[0].receipt
 
     def take_from(self, left: set[str]) -> set[str]:
         """Claim and ack tasks once each, and take them away from ``left``."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from distqueue.commands import Cancel, Purge, Redrive, Retry
+from distqueue.commands import Cancel, Purge, Redrive, Release, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, ids
 from distqueue.errors import GroupPriorityMismatch
@@ -99,6 +99,21 @@ class Groups(Subject):
         self.put_all("g1 g2", group="g")
         receipt = self.take("g1").receipt
         self.ok(Retry(queue=self.queue, receipt=receipt, delay=LONG), Settled)
+        assert self.claim(10) == []
+        assert self.state("g1") is TaskState.SCHEDULED
+        self.cancel("g1")
+        self.take("g2")
+
+    @clause(
+        "GROUP-20",
+        "a head that was released with a delay blocks its group",
+        needs="groups delay",
+        look="release with a delay must keep the group's lock and the head's number, as retry does",
+    )
+    def test_a_head_released_for_later_blocks(self) -> None:
+        self.put_all("g1 g2", group="g")
+        receipt = self.take("g1").receipt
+        self.ok(Release(queue=self.queue, receipt=receipt, delay=LONG), Settled)
         assert self.claim(10) == []
         assert self.state("g1") is TaskState.SCHEDULED
         self.cancel("g1")

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from distqueue.commands import Ack, Claim, Command, Extend, Find, Put, Retry
+from distqueue.commands import Ack, Claim, Command, Extend, Find, Put, Release, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import PutOptions, Subject, expect
 from distqueue.errors import InvalidTask, Refused, TooLarge
@@ -258,6 +258,19 @@ class Limits(Subject):
         lease = self.take("it")
         refusal = Refused if self.lacks("delay") else InvalidTask  # for either reason
         self.refuse(Retry(queue=self.queue, receipt=lease.receipt, delay=delay), refusal)
+        self.ack(lease)
+
+    @pytest.mark.parametrize("delay", [-0.001, NAN, INFINITE, MAX_SECONDS * 1.01])
+    @clause(
+        "LIMIT-24",
+        "the delay of a release is 0 s to a hundred years; a refused one changes nothing",
+        look="release giving the task back before the delay is checked",
+    )
+    def test_a_release_out_of_range(self, delay: float) -> None:
+        self.put(task_id="it")
+        lease = self.take("it")
+        refusal = Refused if self.lacks("delay") else InvalidTask  # for either reason
+        self.refuse(Release(queue=self.queue, receipt=lease.receipt, delay=delay), refusal)
         self.ack(lease)
 
     @clause(

@@ -168,3 +168,20 @@ class Moving(Subject):
             page = self.ok(Remembered(queue=self.queue, limit=3, after=page.next), Browsed)
             listed |= {each.task_id for each in page.remembered}
         assert listed >= {each.task_id for each in leases[2:6]}
+
+    @clause(
+        "MOVE-9",
+        "the id of a task that had a group, and is gone, is known where it was moved to",
+        needs="browse dedup groups",
+        look="what is remembered tells no group: an id has to be looked for wherever it may be kept",
+    )
+    def test_what_had_a_group_is_known_after_a_move(self) -> None:
+        names = [f"t{number}" for number in range(12)]
+        puts = [self.make(task_id=name, group=f"of {name}") for name in names]
+        self.broker.apply(puts)
+        for lease in self.claim(len(names)):
+            self.ack(lease)
+        self.move(self.export())
+        for put in puts:
+            assert self.ok(put, Stored).duplicate
+        assert self.claim() == []

@@ -9,14 +9,15 @@ import pytest
 from distqueue.broker import Broker
 from distqueue.commands import Ack, Cancel, Claim, Extend, Pause, Release, Retry
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
+from distqueue.conformance.suite.subject import LONG, expect, ids
+from distqueue.conformance.suite.tidying import Tidying
 from distqueue.errors import AlreadySettled, Closed, LeaseLost, StoreMissing, TaskGone, UniqueTaken
 from distqueue.results import Claimed, Lease, Removed, Seen, Settled, Stored
 from distqueue.retry import Backoff
 from distqueue.task import TaskState
 
 
-class Reopening(Subject):
+class Reopening(Tidying):
     """Durability."""
 
     def fill_for_reopening(self) -> Lease:
@@ -82,10 +83,7 @@ class Reopening(Subject):
             ]
 
         before = everything()
-        for _ in range(20):  # until garbage outweighs the rest
-            self.broker.apply([self.make("x" * 20_000, queue="churn") for _ in range(10)])
-            leases = self.claim(10, queue="churn")
-            self.broker.apply([Ack(queue="churn", receipt=lease.receipt) for lease in leases])
+        self.let_it_tidy_up()
         assert everything() == before
         self.reopen()
         assert everything() == before

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from distqueue.commands import Retry
+from distqueue.commands import Release, Retry
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import LONG, Subject, ids
+from distqueue.errors import AlreadySettled
 from distqueue.results import Settled
 from distqueue.task import TaskState
 
@@ -88,9 +89,11 @@ class Scheduling(Subject):
     def test_due_tasks_are_in_the_order_of_their_due_times(self) -> None:
         self.put(task_id="base")
         now = self.record("base").put_at
-        for name, after in (("d", 3), ("b", 2), ("a", 1), ("c", 2), ("e", 3)):
-            self.put(task_id=name, due=now + self.moment * (1 + after / 10))
-        self.pass_time(self.moment * 2)
+        dues = {"d": 13, "b": 12, "a": 11, "c": 12, "e": 13}  # far enough for a machine that is busy
+        self.broker.apply(
+            [self.make(task_id=name, due=now + self.moment * after) for name, after in dues.items()]
+        )
+        self.pass_time(self.moment * 14)
         assert self.take_all() == "base a b c d e"
 
     @clause(
@@ -152,3 +155,76 @@ class Scheduling(Subject):
         assert (self.stats().scheduled, self.stats().ready) == (3, 0)
         wake_at = self.claimed().seen.wake_at
         assert wake_at is None or due is None or wake_at <= due + 0.001
+
+    # --- A release with a delay -------------------------------------------------------------------
+
+    def give_back(self, receipt: str, delay: float) -> Settled:
+        """Release a delivery for a while."""
+        return self.ok(Release(queue=self.queue, receipt=receipt, delay=delay), Settled)
+
+    @clause(
+        "DELAY-11",
+        "a release with a delay makes the task due later, without using up an attempt",
+        needs="delay",
+        look="release with a delay: scheduled until then, with the attempt that it had, and no error",
+    )
+    def test_a_release_with_a_delay_waits(self) -> None:
+        self.put(task_id="it", max_attempts=2)
+        lease = self.take("it", lease=100.0)
+        settled = self.give_back(lease.receipt, 300.0)
+        assert settled.state is TaskState.SCHEDULED
+        assert settled.until is not None
+        assert 199 < settled.until - lease.until < 200 + self.patience
+        record = self.record("it")
+        assert (record.state, record.until, record.place) == (TaskState.SCHEDULED, settled.until, None)
+        assert (record.error, record.failures) == (None, ())
+        if not self.lacks("attempts_apart_from_deliveries"):
+            assert (record.attempt, record.deliveries) == (1, 1)
+        assert self.claim() == []
+
+    @clause(
+        "DELAY-12",
+        "a task that was released with a delay comes at the end of the line once it is due",
+        needs="delay ordering",
+        look="release with a delay must give up the old place, as a retry with a delay does",
+    )
+    def test_a_release_with_a_delay_comes_at_the_end(self) -> None:
+        self.put_all("a b c")
+        self.give_back(self.take("a").receipt, self.moment)
+        self.pass_time(self.moment)
+        assert self.take_all() == "b c a"
+
+    @clause(
+        "DELAY-13",
+        "a release with a delay can be repeated, and then changes nothing; another verb says so",
+        needs="delay",
+        look="remember release as the verb that settled, also where it leads to scheduled",
+    )
+    def test_a_release_with_a_delay_can_be_repeated(self) -> None:
+        self.put(task_id="it")
+        receipt = self.take("it").receipt
+        first = self.give_back(receipt, LONG)
+        before = self.record("it")
+        for delay in (LONG, 2 * LONG, 0.0):
+            again = self.give_back(receipt, delay)
+            assert (again.task_id, again.state) == (first.task_id, TaskState.SCHEDULED)
+            assert self.record("it") == before
+        self.refuse(Retry(queue=self.queue, receipt=receipt, delay=0.0), AlreadySettled)
+        assert self.record("it") == before
+
+    @clause(
+        "DELAY-14",
+        "a task that was released with a delay is due when it was to be, also if the store was closed",
+        needs="delay durability",
+        look="what is written of a release: its due time belongs to it",
+    )
+    def test_a_release_with_a_delay_is_durable(self) -> None:
+        self.put_all("it other")
+        leases = {lease.task_id: lease for lease in self.claim(2)}
+        self.give_back(leases["it"].receipt, LONG)
+        self.give_back(leases["other"].receipt, self.moment)
+        before = self.record("it")
+        self.reopen()
+        assert self.record("it") == before
+        self.pass_time(self.moment)
+        assert self.take_all() == "other"

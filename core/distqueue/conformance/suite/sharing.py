@@ -23,13 +23,14 @@ from distqueue.conformance.campaign import run
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.crew import Plan
 from distqueue.conformance.processes import AGENT, Child, OtherProcess
-from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
+from distqueue.conformance.suite.subject import LONG, expect, ids
+from distqueue.conformance.suite.tidying import Tidying
 from distqueue.errors import LeaseLost, PayloadMismatch
 from distqueue.results import Claimed, Found, Lease, Settled, Stored
 from distqueue.task import TaskState
 
 
-class Sharing(Subject):
+class Sharing(Tidying):
     """Several processes that share a store."""
 
     def claim_in(self, other: OtherProcess, count: int = 1, lease: float = LONG) -> list[Lease]:
@@ -151,6 +152,25 @@ class Sharing(Subject):
             assert self.stats().ready == 2
             for other in others:
                 other.close()
+
+    @clause(
+        "SHARE-8",
+        "what a process does after another one has let the store tidy up its files is in the store",
+        needs="shared_between_processes",
+        look="files that were replaced while a process has them open: look what is there now",
+        slow=True,
+    )
+    def test_processes_go_on_when_the_files_were_tidied_up(self) -> None:
+        other = self.other_process()
+        other.apply([self.make(task_id="a")])
+        (theirs,) = self.claim_in(other)
+        self.let_it_tidy_up()
+        put, ack = other.apply([self.make(task_id="b"), Ack(queue=self.queue, receipt=theirs.receipt)])
+        assert not expect(put, Stored).duplicate
+        expect(ack, Settled)
+        for broker in (self.broker, self.other_process()):
+            looks = broker.apply([Find(queue=self.queue, task_id=task_id) for task_id in "ab"])
+            assert [expect(look, Found).task is not None for look in looks] == [False, True]
 
     @clause(
         "CRASH-1",

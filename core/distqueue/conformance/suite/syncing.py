@@ -69,10 +69,11 @@ class Syncing(Subject):
         """Open a store in a process that is traced; at the end everything it answered has to be synced."""
         trace = os.path.join(self._directory, f"trace{len(os.listdir(self._directory))}")
         asked: list[str] = []
+        pipe = ""
         try:
             under = tracing(trace, *faults)
             with OtherProcess(url, self.capabilities, prepare=self.rig.prepare, under=under) as other:
-                process = Traced(other)
+                process, pipe = Traced(other), other.child.output
                 asked = process.asked
                 yield process
                 other.close()
@@ -80,7 +81,7 @@ class Syncing(Subject):
             self.until(lambda: has_ended(trace), "the end of the trace")
             answers = disk.answers
             with open(trace, errors="replace") as lines:
-                broken = disk.follow(lines, Answers())
+                broken = disk.follow(lines, Answers(pipe))
         asked = [""] * answers + asked
         assert not broken, f"{broken[0]}; it was asked to {asked[-1]}; all that it was asked: {asked}"
         assert faults or disk.answers == len(asked), "an answer is missing in the trace"
@@ -203,16 +204,15 @@ class Syncing(Subject):
 class Answers:
     """Tells the answers of a process from its other calls; its first word is none, that it is ready."""
 
-    def __init__(self) -> None:
-        self._pipe = ""
+    def __init__(self, pipe: str) -> None:
+        self._pipe = pipe
+        self._is_ready = False
 
     def __call__(self, call: Call) -> bool:
-        if call.name != "write" or call.fd != 1:
+        if call.name != "write" or call.path != self._pipe:
             return False
-        if not self._pipe:
-            self._pipe = call.path
-            return False
-        return call.path == self._pipe  # and not the output of a program that it runs
+        was_ready, self._is_ready = self._is_ready, True
+        return was_ready
 
 
 def has_ended(trace: str) -> bool:

@@ -20,8 +20,10 @@ from distqueue.task import TaskRecord, TaskState
 type Snapshot = dict[str, TaskRecord | None]
 
 BY_TIME = frozenset({Happened.DUE, Happened.LAPSE, Happened.EXPIRE, Happened.FORGET})
-STEPS = ["put", "put", "claim", "claim", "hurry", "ack", "retry", "later", "release", "reject", "extend"]
-STEPS += ["stale", "cancel", "redrive", "purge", "pass"]
+SOON = 0.02
+"""A delay, in seconds."""
+STEPS = ["put", "put", "claim", "claim", "hurry", "ack", "retry", "later", "release", "not now", "reject"]
+STEPS += ["extend", "stale", "cancel", "redrive", "purge", "pass"]
 
 
 @dataclass(slots=True)
@@ -81,6 +83,8 @@ class Walk:
                 states = list(TaskState)
                 self.test.do(Purge(queue=self.test.queue, states=(states[choice % len(states)],)))
                 return frozenset({Happened.PURGE}), None
+            case "later" | "not now" if self.test.lacks("delay"):
+                pass
             case _ if self.leases and name in SETTLING:
                 return self.settle(name, self.leases[choice % len(self.leases)])
         return frozenset(), None
@@ -109,7 +113,9 @@ class Walk:
 SETTLING: dict[str, Callable[[str, str], tuple[Command, Happened]]] = {
     "ack": lambda queue, receipt: (Ack(queue=queue, receipt=receipt), Happened.ACK),
     "retry": lambda queue, receipt: (Retry(queue=queue, receipt=receipt, delay=0.0), Happened.RETRY),
+    "later": lambda queue, receipt: (Retry(queue=queue, receipt=receipt, delay=SOON), Happened.RETRY),
     "release": lambda queue, receipt: (Release(queue=queue, receipt=receipt), Happened.RELEASE),
+    "not now": lambda queue, receipt: (Release(queue=queue, receipt=receipt, delay=SOON), Happened.RELEASE),
     "reject": lambda queue, receipt: (Reject(queue=queue, receipt=receipt), Happened.REJECT),
     "extend": lambda queue, receipt: (Extend(queue=queue, receipt=receipt, lease=LONG), Happened.EXTEND),
 }

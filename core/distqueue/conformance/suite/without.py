@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from distqueue.commands import Ack, Browse, Claim, Clear, Fence, Pause, Remembered, Resume, Retry
+from distqueue.commands import Ack, Browse, Claim, Clear, Fence, Pause, Release, Remembered, Resume, Retry
 from distqueue.conformance.processes import OtherProcess
 from distqueue.conformance.report import Fact
 from distqueue.conformance.suite.subject import LONG, PutOptions, Subject, expect
@@ -39,13 +39,14 @@ def refuses(test: Subject, options: PutOptions) -> None:
 
 
 def without_delay(test: Subject) -> None:
-    """Neither a put nor a retry can be delayed; one that leaves the delay open is at once."""
+    """Nothing can be put, retried or released with a delay; a retry that leaves the delay open is at once."""
     refuses(test, {"delay": LONG})
     refuses_again: PutOptions = {"due": 1e10}
     test.refuse(test.make(task_id="needs-it", **refuses_again), Unsupported)
     test.put(task_id="it")
     lease = next(lease for lease in test.claim(10) if lease.task_id == "it")
     test.refuse(Retry(queue=test.queue, receipt=lease.receipt, delay=LONG), Unsupported)
+    test.refuse(Release(queue=test.queue, receipt=lease.receipt, delay=LONG), Unsupported)
     assert test.state("it") is TaskState.LEASED
     settled = test.ok(Retry(queue=test.queue, receipt=lease.receipt), Settled)
     assert (settled.state, test.state("it")) == (TaskState.READY, TaskState.READY)
@@ -149,7 +150,8 @@ def without_counting_apart(test: Subject) -> None:
     test.put(task_id="it", max_attempts=None)
     for count in range(1, 4):
         lease = test.take("it")
-        assert lease.attempt == lease.deliveries == count
+        why = "a release counts as an attempt, unless attempts_apart_from_deliveries is declared"
+        assert lease.attempt == lease.deliveries == count, why
         test.release(lease)
 
 

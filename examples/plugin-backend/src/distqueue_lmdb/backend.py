@@ -219,9 +219,12 @@ class LmdbBackend(Tasks):
                 task = self.keep(task, state=SCHEDULED, until=self.now + wait, place=None)
         return answer(task)
 
-    def release(self, queue: str, receipt: str) -> Settled:
+    def release(self, queue: str, receipt: str, delay: float) -> Settled:
         task = self.settle(queue, receipt, "release")
-        if task.state is LEASED:
+        if task.state is LEASED and delay > 0:
+            until = self.now + delay
+            task = self.keep(task, settled="release", state=SCHEDULED, until=until, place=None)
+        elif task.state is LEASED:
             task = self.keep(task, settled="release", state=READY, until=None)
         return answer(task)
 
