@@ -124,6 +124,12 @@ def chain(left: int) -> None:
         current_delivery().then(chain.task(left - 1), work.task())
 
 
+@app.task(retry=SOON, max_attempts=1)
+def follow_with_half_a_character() -> None:
+    note("begin")
+    current_delivery().then(work.options(headers={"name": "\\ud800"}).task())
+
+
 @app.task(retry=SOON)
 def grow(mebibytes: int) -> None:
     note("begin")
@@ -213,7 +219,14 @@ class Bench:
         self.queue.close()
 
 
-_ATTEMPTS = {"fail": 3, "fussy": 2, "too_long": 2, "too_long_async": 2, "die": 3}
+_ATTEMPTS = {
+    "follow_with_half_a_character": 1,
+    "fail": 3,
+    "fussy": 2,
+    "too_long": 2,
+    "too_long_async": 2,
+    "die": 3,
+}
 
 
 def wait_until[T](look: Callable[[], T | None], log: Path, seconds: float = 60.0) -> T:

@@ -76,6 +76,15 @@ def test_follow_ups_of_a_store_that_hands_out_what_it_was_given(tmp_path: Path) 
         bench.close()
 
 
+def test_a_follow_up_that_cannot_be_written_fails_its_task(lite: Bench) -> None:
+    (task_id,) = lite.put("follow_with_half_a_character")
+    lite.run()
+    found = lite.queue.find(task_id)
+    assert found is not None
+    assert found.state is TaskState.DEAD
+    assert "surrogates not allowed" in str(found.error)
+
+
 def test_an_unknown_name_is_left_to_a_worker_that_knows_it(bench: Bench) -> None:
     stranger = bench.queue.put({"task": "of_another_app", "args": {}}).task_id
     plain = bench.queue.put("put without an app").task_id

@@ -126,7 +126,11 @@ class Child:
     def _tell(self, receipt: str, ended: Ended) -> None:
         del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
-        self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
+        try:
+            self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
+        except (UnicodeEncodeError, OverflowError, TypeError) as error:  # follow-ups that cannot be written
+            fault = Ended(verb="retry", error=f"what follows from the task cannot be stored: {error}")
+            self._outbox.say(Result(receipt=receipt, ended=fault, memory=memory))
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
