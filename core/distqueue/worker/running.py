@@ -21,7 +21,7 @@ _CANCELLING: Final = 5.0
 class Running:
     """One delivery, the handler that runs it, and until when that may take."""
 
-    __slots__ = ("_is_lost", "_on_lost", "backoff", "began", "info", "lease", "queue", "task")
+    __slots__ = ("_is_lost", "_on_lost", "backoff", "began", "deadline", "info", "lease", "queue", "task")
 
     def __init__(
         self,
@@ -39,6 +39,8 @@ class Running:
         self.backoff = info.retry or backoff
         self.began = math.inf
         """When a child was given it, on the monotonic clock."""
+        self.deadline = math.inf
+        """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
         self._is_lost = False
         self._on_lost = on_lost
 
@@ -57,12 +59,11 @@ class Running:
             "attempt": self.lease.attempt,
         }
 
-    @property
-    def deadline(self) -> float:
-        """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
-        if self.info.timeout is None:
-            return math.inf
-        return self.began + self.info.timeout + (_CANCELLING if self.info.is_async else 0.0)
+    def begin(self, now: float) -> None:
+        """It is given to a child."""
+        self.began = now
+        if self.info.timeout is not None:
+            self.deadline = now + self.info.timeout + (_CANCELLING if self.info.is_async else 0.0)
 
     @property
     def lost(self) -> bool:

@@ -157,7 +157,8 @@ class Worker:
 
     def _is_over(self) -> bool:
         supply = self._supply
-        is_empty = not self.running and not self._waiting and (supply is None or supply.is_idle)
+        is_running = any(child.running for child in self._crew.children)
+        is_empty = not is_running and not self._waiting and (supply is None or supply.is_idle)
         if self.phase is Phase.WORKING:
             if not (self.plan.burst and supply is not None and supply.is_exhausted and is_empty):
                 return False
@@ -207,7 +208,7 @@ class Worker:
             self._settle(self._waiting.popleft(), Ended(verb="release"))
         while self._waiting and (child := self._crew.pick()) is not None:
             running = self._waiting.popleft()
-            running.began = time.monotonic()
+            running.begin(time.monotonic())
             child.run(running)
             tell_started(running)
             if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
