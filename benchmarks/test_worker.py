@@ -30,7 +30,7 @@ from benchmarks.workers.systems import (
 
 type Report = Callable[[str, str, str], None]
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 DRAINED: Final = 10_000
 ENQUEUED: Final = 3_000
 LATENCIES: Final = 200
