@@ -42,9 +42,7 @@ SKIPPED: Final = 20
 """A twentieth of the tasks is not counted in a rate, as the worker is still starting."""
 
 
-@pytest.fixture(autouse=True)
-def _long(request: pytest.FixtureRequest) -> None:
-    request.node.add_marker(pytest.mark.timeout(1800))
+pytestmark = pytest.mark.timeout(3600)
 
 
 def rate(ran: list[Ran]) -> float:

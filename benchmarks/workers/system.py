@@ -89,9 +89,10 @@ class Worker:
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
+        except BaseException:
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
+            self._process.wait()
             raise
 
 
