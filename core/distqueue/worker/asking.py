@@ -9,9 +9,9 @@ from queue import SimpleQueue
 from typing import Final
 
 from distqueue.broker import Broker
-from distqueue.commands import Command
+from distqueue.commands import Claim, Command
 from distqueue.errors import Closed, StoreError, StoreFailed
-from distqueue.results import Outcome, Seen
+from distqueue.results import Lease, Outcome, Seen
 
 _log: Final = getLogger("distqueue.worker")
 _PAUSE: Final = 1.0
@@ -72,20 +72,31 @@ class Asking:
 
 
 class Watch:
-    """Waits for one queue in a thread of its own; ``tell`` is called, in the thread, when there is news."""
+    """Waits for one queue in a thread of its own, for one thing at a time.
 
-    def __init__(self, asking: Asking, queue: str, tell: Callable[[], None]) -> None:
+    ``tell`` is called there when there is news: with what was claimed, and whether that is known for sure.
+    ``unparked`` is called there if the store lets no claim wait.
+    """
+
+    def __init__(
+        self,
+        asking: Asking,
+        queue: str,
+        tell: Callable[[list[Lease], bool], None],
+        unparked: Callable[[], None],
+    ) -> None:
         self._asking = asking
         self._queue = queue
         self._tell = tell
-        self._asked: SimpleQueue[Seen | None] = SimpleQueue()
+        self._unparked = unparked
+        self._asked: SimpleQueue[tuple[Seen, Claim | None] | None] = SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="distqueue-watch", daemon=True)
         self._thread.start()
 
-    def since(self, seen: Seen) -> None:
-        """Tell once there may be more than ``seen``."""
-        self._asked.put(seen)
+    def since(self, seen: Seen, claim: Claim | None) -> None:
+        """Tell once there may be more than ``seen``; let ``claim`` wait there, if it is given."""
+        self._asked.put((seen, claim))
 
     def close(self) -> None:
         """Tell nothing more. The thread ends once the store is closed."""
@@ -96,19 +107,24 @@ class Watch:
         """Wait for the end of the thread."""
         self._thread.join()
 
-    def _newest(self) -> Seen | None:
-        """Return what was seen last, once there is something; ``None`` at the end."""
-        seen = self._asked.get()
-        while seen is not None and not self._asked.empty():
-            seen = self._asked.get()
-        return seen
-
     def _run(self) -> None:
-        while (seen := self._newest()) is not None:
+        while (asked := self._asked.get()) is not None:
+            leases: list[Lease] = []
+            is_sure = True
             try:
-                self._asking.broker.wait(self._queue, seen, None)
+                leases = self._waited(*asked)
             except Exception as error:  # noqa: BLE001 - the next claim finds out what is wrong
+                is_sure = False
                 if not self._closing.wait(_PAUSE):
                     _log.debug("waiting for %s failed: %s", self._queue, error)
             if not self._closing.is_set():
-                self._tell()
+                self._tell(leases, is_sure)
+
+    def _waited(self, seen: Seen, claim: Claim | None) -> list[Lease]:
+        broker = self._asking.broker
+        if claim is not None:
+            if (leases := broker.park(claim, seen, None)) is not None:
+                return leases
+            self._unparked()
+        broker.wait(self._queue, seen, None)
+        return []

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from distqueue.commands import Claim
 from distqueue.ids import new_token
 from distqueue.renewal import Renewal
+from distqueue.results import Seen
 from distqueue.worker.asking import Asking, Watch
 from distqueue.worker.wire import QueueInfo
 
@@ -19,6 +20,11 @@ class Source:
         self.info = info
         self.may_have = True
         """Whether a claim may find something."""
+        self.seen: Seen | None = None
+        """What a claim saw that found nothing, until it is waited for more."""
+        self.is_watched = False
+        self.parked: Claim | None = None
+        """The claim that waits in the store, for one task."""
         self.renewal = Renewal(asking.apply, name)
         self.watch = watch
         self._again: Claim | None = None
@@ -36,6 +42,19 @@ class Source:
     def unanswered(self, claim: Claim) -> None:
         """The answer to a claim is lost: what it has taken has to be found again."""
         self._again = claim
+
+    def wait(self, seen: Seen, *, parks: bool) -> None:
+        """Wait for more than was seen; if it ``parks``, a claim waits in the store."""
+        self.is_watched = True
+        self.parked = self.claim(1) if parks and self._again is None else None
+        self.watch.since(seen, self.parked)
+
+    def news(self, *, is_sure: bool) -> None:
+        """There may be something, or nobody knows: then the claim that waited may have taken it."""
+        self.may_have, self.is_watched = True, False
+        parked, self.parked = self.parked, None
+        if parked is not None and not is_sure:
+            self.unanswered(parked)
 
     def close(self) -> None:
         """Renew nothing more, and watch no longer."""

@@ -31,6 +31,8 @@ from distqueue.worker.wire import QueueInfo, Ready
 
 _log: Final = getLogger("distqueue.worker")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_UNPARKING: Final = 0.02
+"""How long claims that wait are given to come back, in seconds, before they are told again."""
 
 type Post = Callable[[Callable[[], None]], None]
 
@@ -53,6 +55,7 @@ class Supply:
                 f"{ready.place} is in one process only, and a worker has several; use a store that is "
                 "shared, or app.testing() in tests"
             )
+        self._parks = not plan.burst
         self.names = list(plan.queues or ready.queues)
         """The queues that tasks are taken from."""
         self.sources = [self._source(name, ready.queues[name]) for name in self.names]
@@ -69,8 +72,8 @@ class Supply:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is to be settled, and no answer is awaited."""
-        return not self._unsettled and not self._asking.is_busy
+        """Whether nothing is to be settled, no answer is awaited, and no claim waits."""
+        return not self._unsettled and not self._asking.is_busy and not self._parked
 
     @property
     def is_exhausted(self) -> bool:
@@ -100,20 +103,46 @@ class Supply:
         self._unsettled.append((running, command))
 
     def ask(self, free: int) -> None:
-        """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way."""
+        """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way.
+
+        A claim for one task waits in the store for each queue that has nothing, as far as ``free`` allows.
+        """
+        spare = free - len(self._parked) - (self._claiming[1].count if self._claiming else 0)
+        self._wait_where_nothing_is(spare)
         if self._asking.is_busy or time.monotonic() < self.asks_at:
             return
-        commands: list[Command] = [
-            command for _, command in islice(self._unsettled, self._capabilities.max_batch - 1)
-        ]
+        most = self._capabilities.max_batch - 1
+        commands: list[Command] = [command for _, command in islice(self._unsettled, most)]
         self._sent = len(commands)
         source = next((one for one in self.sources if one.may_have), None) if free > 0 else None
-        if source is not None:
-            claim = source.claim(free)
+        if self._parked and (not self._parks or (source is not None and spare <= 0)):
+            self._unpark()
+        if source is not None and spare > 0:
+            claim = source.claim(spare)
             self._claiming = (source, claim, time.monotonic())
             commands.append(claim)
         if commands:
             self._asking.ask(commands)
+
+    def stop(self) -> None:
+        """Let no claim wait in the store any longer."""
+        self._parks = False
+
+    def _unpark(self) -> None:
+        """Let the claims that wait come back, and look shortly whether they have."""
+        self._asking.broker.unpark()
+        self.asks_at = time.monotonic() + _UNPARKING
+
+    @property
+    def _parked(self) -> list[Source]:
+        return [source for source in self.sources if source.parked is not None]
+
+    def _wait_where_nothing_is(self, spare: int) -> None:
+        for source in self.sources:
+            if source.seen is not None:
+                seen, source.seen = source.seen, None
+                source.wait(seen, parks=self._parks and spare > 0)
+                spare -= source.parked is not None
 
     def counted(self) -> Counted:
         """Count the tasks of the store, in the calling thread.
@@ -136,11 +165,20 @@ class Supply:
             source.watch.join()
 
     def _source(self, name: str, info: QueueInfo) -> Source:
-        def news() -> None:
-            source.may_have = True
+        def told(leases: list[Lease], is_sure: bool) -> None:
+            self._post(lambda: self._came(source, leases, is_sure))
 
-        source = Source(name, info, self._asking, Watch(self._asking, name, lambda: self._post(news)))
+        def unparked() -> None:
+            self._post(lambda: setattr(source, "parked", None))
+
+        source = Source(name, info, self._asking, Watch(self._asking, name, told, unparked))
         return source
+
+    def _came(self, source: Source, leases: list[Lease], is_sure: bool) -> None:
+        """There is news of a queue, and perhaps what a waiting claim has taken."""
+        source.news(is_sure=is_sure)
+        for lease in leases:
+            self.take(source, lease)
 
     def _ticked(self, may_be_more: bool) -> None:
         """Look at the queues that may have got tasks; that also opens a store again that has failed."""
@@ -212,7 +250,7 @@ class Supply:
         source.answered()
         if not claim.again and len(outcome.leases) < claim.count:
             source.may_have = False
-            source.watch.since(outcome.seen)
+            source.seen = None if source.is_watched else outcome.seen
         if not self._is_strict and outcome.leases:  # the others' turn
             self.sources.append(self.sources.pop(self.sources.index(source)))
         for lease in outcome.leases:

@@ -323,6 +323,8 @@ class Worker:
         if self._stops and self.phase is Phase.WORKING:
             self.phase = Phase.STOPPING
             self._ends_at = now + self.plan.grace
+            if self._supply is not None:
+                self._supply.stop()
             _log.info("stopping; %d handlers may run for %g s more", len(self.running), self.plan.grace)
         if self.phase is Phase.STOPPING and (self._stops > 1 or now >= self._ends_at):
             self.phase = Phase.KILLING
