@@ -307,6 +307,9 @@ def test_who_stands_it_passes(name: str, tmp_path: Path) -> None:
         check(test)
 
 
+TRIES = 5
+"""How often a flaw may slip through before that is a failure."""
+
 # --- Engines -------------------------------------------------------------------------------------------
 
 ENGINES: dict[str, tuple[type[Engine], Check]] = {
@@ -323,10 +326,20 @@ ENGINES: dict[str, tuple[type[Engine], Check]] = {
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_with_a_flaw_is_found_out(name: str, tmp_path: Path) -> None:
+    assert any(is_found_out(name, tmp_path / str(number)) for number in range(TRIES))
+
+
+def is_found_out(name: str, directory: Path) -> bool:
+    """Hold the clause once; whether the harm strikes while an answer is early is a matter of chance."""
     kind, check = ENGINES[name]
     test = suite_of(kind)()
-    with test.opened_in(tmp_path), pytest.raises(FOUND_OUT):
-        check(test)
+    directory.mkdir()
+    with test.opened_in(directory):
+        try:
+            check(test)
+        except FOUND_OUT:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("name", ENGINES)
