@@ -10,12 +10,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from benchmarks.workers.records import PLACE, URL, Ran, Records
 
 _PATIENCE: Final = 120.0
 """How long a worker may take for a load, and to end, in seconds."""
+
+
+_ROOT: Final = Path(__file__).parents[2]
+"""Where workers find the modules of their handlers."""
 
 
 class Store(ABC):
@@ -59,6 +64,7 @@ class Worker:
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *store.command],
+                cwd=_ROOT,
                 env=os.environ | {PLACE: self.records.path, URL: store.url},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -85,6 +91,8 @@ class Worker:
 
     def stop(self) -> None:
         """Let it end what it runs, and end."""
+        if self._process.poll() is not None:
+            return
         pids = self.pids()
         self._process.send_signal(signal.SIGINT)
         try:
