@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
@@ -76,6 +77,7 @@ class Child:
         self._threads = Threads(plan.slots)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[str, CurrentDelivery] = {}
+        self._handling: set[Future[None]] = set()
 
     def serve(self) -> None:
         """Run what the worker says until it says that nothing more comes, or is gone."""
@@ -109,7 +111,10 @@ class Child:
         )
         self._running[run.receipt] = delivery
         if task.is_async:
-            asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), self._event_loop())
+            loop = self._event_loop()
+            handling = asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), loop)
+            self._handling.add(handling)  # a loop refers to its tasks weakly
+            handling.add_done_callback(self._handling.discard)
         else:
             self._threads.run(partial(self._run, task, delivery, run))
 
