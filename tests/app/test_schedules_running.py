@@ -134,6 +134,7 @@ def check_each_once(times: list[float]) -> None:
         assert (after - before) % 3600 == pytest.approx(0.2), times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shop",
     [

@@ -11,7 +11,11 @@ import signal
 import subprocess
 from collections import defaultdict
 
+import pytest
+
 from tests.worker.conftest import Bench, check_apart, children_of, wait_until
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("DISTQUEUE_WORKER_KILLS", "6"))
 STOPS = int(os.environ.get("DISTQUEUE_WORKER_STOPS", "4"))
