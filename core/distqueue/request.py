@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from operator import length_hint
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, cast
 
 import msgspec
 
@@ -14,6 +14,7 @@ from distqueue.commands import Put
 from distqueue.errors import InvalidTask, Refused
 from distqueue.ids import new_task_id, new_task_ids
 from distqueue.limits import MAX_BATCH_BYTES, check_task_id
+from distqueue.options import choices
 from distqueue.payload import Payload, encode
 from distqueue.results import Outcome
 from distqueue.times import Duration, epoch, seconds
@@ -175,6 +176,19 @@ def merged(batch: Sequence[Put | InvalidTask], outcomes: Sequence[Outcome]) -> l
 def _endless_ids(expected: int) -> Iterator[str]:
     at_once = min(max(expected, 1), IDS_AT_ONCE)
     return chain.from_iterable(map(new_task_ids, repeat(at_once)))
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Refuse options of a task that are not what they have to be, before there is a task.
+
+    Raises:
+        InvalidTask: one is not what it has to be, or there is none of this name.
+    """
+    names = PutOptions.__annotations__
+    for name in options:
+        if name not in names:
+            raise InvalidTask(f"a task has no option {name!r}; {choices(name, names)}")
+    _checked(cast(PutOptions, dict(options)))
 
 
 def _checked(options: PutOptions) -> dict[str, Any]:

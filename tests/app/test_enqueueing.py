@@ -151,11 +151,22 @@ def test_two_handlers_of_one_name_are_an_error() -> None:
         ({"retry": 5}, r"use a Backoff\(first=…"),
         ({"retry_on": "ValueError"}, "use classes of exceptions"),
         ({"reject_on": (int,)}, "use classes of exceptions"),
+        ({"max_attempt": 3}, "no option 'max_attempt'; did you mean 'max_attempts'?"),
+        ({"priority": "high"}, r"Expected `int`, got `str` - at `\$.priority`"),
+        ({"queue": "No Name"}, "is not a queue name"),
     ],
 )
 def test_a_wrong_policy_is_an_error_where_it_stands(options: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         App("memory://").task(**options)(test_an_app_survives_a_fork)  # type: ignore[call-overload]
+
+
+def test_a_wrong_option_is_refused_where_it_stands(app: App) -> None:
+    @app.task
+    def send() -> None: ...
+
+    with pytest.raises(InvalidTask, match="send: a task has no option 'prio'"):
+        send.options(prio=3)  # type: ignore[call-arg]
 
 
 def test_an_app_without_a_store_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_show_tells_how_attempts_failed(shell: Shell) -> None:
 def test_a_task_that_is_not_there_is_said_and_has_an_exit_code(full: Shell) -> None:
     done = full("show", "nobody", code=3)
     assert done.out == ""
-    assert done.err == "distqueue: there is no task nobody in queue default; it may be done already\n"
+    assert done.err == "distqueue: there is no task nobody in any queue; it may be done already\n"
 
 
 def test_stats_count_every_queue(full: Shell) -> None:

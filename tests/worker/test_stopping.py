@@ -75,12 +75,29 @@ def test_what_is_wrong_with_the_app_is_said(lite: Bench) -> None:
         ("nowhere:app", "there is no module 'nowhere'"),
         ("jobs:application", "jobs has no 'application'"),
         ("jobs:note", "jobs:note is a function, not an App"),
-        ("broken:app", "No module named 'nowhere_to_be_found'"),
+        ("broken:app", "No module named 'nowhere_to_be_found' ("),
+        ("broken:app", "broken.py:1)"),
+        ("jobs.py:app", "jobs.py is a file; name its module: jobs:app"),
         ("deadly:app", "the process that tried ended with exit code 5"),
         ("private:app", "memory:// is in one process only"),
     ):
         assert lite.spawn("work", spec, "--burst").wait(30) == 1
         assert message in lite.log.read_text()
+
+
+def test_a_worker_whose_store_has_moved_ends_and_says_where_it_is(lite: Bench) -> None:
+    lite.put("work")
+    worker = lite.start()
+    lite.wait_for_notes(1, "end")
+    there = f"json:///{lite.directory}/Queue.json"
+    assert lite.spawn("move", lite.url, there).wait(60) == 0
+    assert worker.wait(30) == 1
+    assert f"queue default has moved to {there}" in lite.log.read_text()
+
+
+def test_a_queue_that_no_handler_has_is_warned_of(lite: Bench) -> None:
+    lite.run("-q", "defualt")
+    assert "no handler of the app has queue 'defualt'; did you mean 'default'?" in lite.log.read_text()
 
 
 def test_code_that_changes_is_taken_over(lite: Bench) -> None:

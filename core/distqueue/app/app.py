@@ -8,12 +8,12 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from zoneinfo import ZoneInfo
 
-from distqueue.app.function import EnqueueOptions, TaskFunction
+from distqueue.app.function import EnqueueOptions, TaskFunction, check_enqueue_options
 from distqueue.app.policy import make_policy
 from distqueue.app.schedule import AppSchedule
 from distqueue.app.store import Store
 from distqueue.configured import Configured, configured
-from distqueue.errors import ConfigError
+from distqueue.errors import ConfigError, InvalidTask
 from distqueue.limits import check_queue_name
 from distqueue.plugins import installed_plugins
 from distqueue.queue import Queue
@@ -129,8 +129,13 @@ class App:
                 f"there are two task functions {called!r}; give one of them another name: @app.task(name=…)"
             )
         policy = make_policy(called, timeout, retry, retry_on, reject_on)
+        try:
+            check_enqueue_options(called, options)
+        except InvalidTask as error:
+            raise ConfigError(
+                f"{error}; besides, @app.task has name, timeout, retry, retry_on, reject_on"
+            ) from None
         task = self._tasks[called] = TaskFunction(self, function, called, policy, options)
-        check_queue_name(task.queue)
         return task
 
     # --- Schedules ------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from distqueue.app.headers import with_headers
 from distqueue.app.policy import Policy
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask
+from distqueue.limits import check_queue_name
 from distqueue.outcomes import expect
-from distqueue.request import PutOptions
+from distqueue.request import PutOptions, check_options
 from distqueue.results import Stored
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ class TaskFunction[**P, R]:
     def options(self, **options: Unpack[EnqueueOptions]) -> Self:
         """Return the same handler, whose tasks are enqueued with these options on top of its own.
 
+        Raises:
+            InvalidTask: one is not what it has to be, or there is none of this name.
+
         >>> send_email.options(delay=60, unique="welcome-7").enqueue("a@example.org")  # doctest: +SKIP
         """
+        check_enqueue_options(self.name, options)
         # Not copied by calling the class: a task function of a subclass may take other arguments.
         other = object.__new__(type(self))
         other.__dict__ |= self.__dict__
@@ -144,6 +149,20 @@ class TaskFunction[**P, R]:
 def of_task(options: EnqueueOptions) -> PutOptions:
     """Return those options that are the task's own."""
     return cast(PutOptions, {name: value for name, value in options.items() if name not in _NOT_OF_TASK})
+
+
+def check_enqueue_options(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a task function's tasks cannot have.
+
+    Raises:
+        InvalidTask: one is not what it has to be, or there is none of this name.
+    """
+    try:
+        check_options({key: value for key, value in options.items() if key not in ("queue", "connection")})
+        if "queue" in options:
+            check_queue_name(options["queue"])
+    except InvalidTask as error:
+        raise InvalidTask(f"{name}: {error}") from None
 
 
 def _split(name: str, call: object) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from distqueue.cli.elsewhere import hint_at_queue
 from distqueue.cli.errors import ExitCode, complain, report
 from distqueue.cli.filters import ErrorText, Since, TaskName, dead_filter
 from distqueue.cli.options import QueueName, TaskIds, Url
@@ -14,7 +15,7 @@ from distqueue.cli.output import counted, print_line
 from distqueue.cli.redriving import redrive_chosen
 from distqueue.cli.store import open_store
 from distqueue.commands import Cancel, Pause, Purge, Redrive, Resume
-from distqueue.errors import Refused
+from distqueue.errors import Refused, TaskNotFound
 from distqueue.outcomes import expect
 from distqueue.results import PauseSet, Purged, Redriven, Removed
 from distqueue.task import TaskState
@@ -40,7 +41,11 @@ def redrive(
         raise typer.BadParameter("an id names one task: leave out --task and --since")
     with open_store(url, queue) as store:
         if chosen.is_store_side:
-            redriven = store.ask(Redrive(queue=queue, task_id=task_id, error=error), Redriven)
+            try:
+                redriven = store.ask(Redrive(queue=queue, task_id=task_id, error=error), Redriven)
+            except TaskNotFound:
+                hint_at_queue(store, task_id or "")
+                raise
         else:
             redriven = redrive_chosen(store, queue, chosen)
     print_line(f"redriven: {counted(redriven.count, 'task')}")
@@ -57,6 +62,9 @@ def cancel(task_ids: TaskIds, url: Url = None, queue: QueueName = "default") -> 
     """
     with open_store(url, queue) as store:
         outcomes = store.broker.apply([Cancel(queue=queue, task_id=each) for each in task_ids])
+        for task_id, outcome in zip(task_ids, outcomes):
+            if isinstance(outcome, TaskNotFound):
+                hint_at_queue(store, task_id)
     codes = [report(outcome) for outcome in outcomes if isinstance(outcome, Refused)]
     for outcome in outcomes:
         if not isinstance(outcome, Refused):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Annotated
 
 import typer
 
+from distqueue.cli.elsewhere import hint_at_dead, queue_of
 from distqueue.cli.filters import DeadFilter, ErrorText, Since, TaskName, dead_filter, dead_pages
 from distqueue.cli.grouping import ErrorGroup, grouped
 from distqueue.cli.options import AnyQueue, AsJson, QueueName, TaskId, Url
@@ -32,13 +33,15 @@ from distqueue.task import TaskRecord, TaskState
 Count = Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="List at most so many.")]
 
 
-def show(task_id: TaskId, url: Url = None, queue: QueueName = "default", as_json: AsJson = False) -> None:
+def show(task_id: TaskId, url: Url = None, queue: AnyQueue = None, as_json: AsJson = False) -> None:
     """Tell the story of a task: how it stands, what it is, and how its attempts have failed."""
-    with open_store(url, queue) as store:
-        task = store.ask(Find(queue=queue, task_id=task_id), Found).task
-        if task is None:
-            raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
-        is_paused = not as_json and task.state is TaskState.READY and _is_paused(store, queue)
+    with open_store(url, queue or "default") as store:
+        found = queue or queue_of(store, task_id)
+        task = None if found is None else store.ask(Find(queue=found, task_id=task_id), Found).task
+        if task is None or found is None:
+            where = f"queue {queue}" if queue else "any queue"
+            raise TaskNotFound(f"there is no task {task_id} in {where}; it may be done already")
+        is_paused = not as_json and task.state is TaskState.READY and _is_paused(store, found)
     if as_json:
         print_json(task)
         return
@@ -108,8 +111,10 @@ def dead(
             _print_groups(_groups(store, queue, chosen)[:count], as_json)
             return
         found = dead_pages(store, queue, chosen, min(count, PAGE) if chosen.is_everything else PAGE)
-        tasks = islice(chain.from_iterable(found), count)
+        tasks = list(islice(chain.from_iterable(found), count))
         _print_tasks(tasks, as_json, ("task_id", "attempt", "error", "data"))
+        if not tasks:
+            hint_at_dead(store, queue)
 
 
 def _groups(store: Store, queue: str, chosen: DeadFilter) -> list[ErrorGroup]:
@@ -140,7 +145,7 @@ def _is_paused(store: Store, queue: str) -> bool:
     return any(each.paused for each in store.ask(Stats(queue=queue), Counted).queues)
 
 
-def _print_tasks(tasks: Iterator[TaskRecord], as_json: bool, columns: Sequence[str]) -> None:
+def _print_tasks(tasks: Iterable[TaskRecord], as_json: bool, columns: Sequence[str]) -> None:
     if as_json:
         for task in tasks:
             print_json(task)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from distqueue.cli.errors import ExitCode, note
 from distqueue.cli.metrics import Address, MetricsAddress, metrics_of
-from distqueue.cli.options import SomeQueues, Url
 from distqueue.cli.output import counted
 from distqueue.cli.tty import can_draw
 from distqueue.worker.plan import LogFormat, LogLevel, Logs, Plan
@@ -29,8 +28,15 @@ def work(
     app: Annotated[
         str, typer.Argument(metavar="MODULE:APP", help="The app, such as shop.tasks:app.", show_default=False)
     ],
-    url: Url = None,
-    queues: SomeQueues = None,
+    url: Annotated[
+        str | None, typer.Option("--url", "-u", metavar="URL", help="The store.  [default: the app's]")
+    ] = None,
+    queues: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--queue", "-q", metavar="NAME", help="A queue; may be repeated.  [default: those of the app]"
+        ),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", "-c", min=1, metavar="N", help="Run so many handlers at a time.")
     ] = 8,
@@ -40,7 +46,9 @@ def work(
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="After SIGTERM, let them go on for so long.")
     ] = 30.0,
-    burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="End when nothing is left that could be claimed now.")
+    ] = False,
     max_tasks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Replace a process after so many tasks.")
     ] = None,

@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
@@ -27,7 +26,7 @@ from distqueue.app.current import CurrentDelivery
 from distqueue.app.ended import Ended
 from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
-from distqueue.app.loading import full_name, load_app
+from distqueue.app.loading import full_name, load_app, told_of_import
 from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
 from distqueue.plugins import installed_plugins
@@ -191,8 +190,8 @@ def main(plan: ChildPlan) -> None:
     except DistqueueError as error:
         outbox.say(Unusable(str(error)))
         return
-    except BaseException:  # noqa: BLE001 - whatever the module of a user raises
-        outbox.say(Unusable(f"{plan.app} cannot be imported:\n{traceback.format_exc()}"))
+    except BaseException as error:  # noqa: BLE001 - whatever the module of a user raises
+        outbox.say(Unusable(f"{plan.app} cannot be imported: {told_of_import(error)}"))
         return
     outbox.say(ready)
     Child(plan, sock, outbox, app).serve()

@@ -15,7 +15,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from distqueue.commands import Ack, Claim, Command, Reject, Release, Retry, Settle, Stats
-from distqueue.errors import ConfigError, OutcomeUnknown, Refused
+from distqueue.errors import ConfigError, Moved, OutcomeUnknown, Refused
+from distqueue.fences import FenceLevel
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
 from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
@@ -61,6 +62,10 @@ class Supply:
         self.sources = [self._source(name, ready.queues[name]) for name in self.names]
         self._ticking: Ticking | None = None
         self._may_tick = False
+        self._left: list[Source] = []
+        """The queues that are in another store now."""
+        self.failure: ConfigError | None = None
+        """Why nothing more can be done here."""
         self._unsettled: list[tuple[Running, Settle]] = []
         self._sent = 0
         self._claiming: tuple[Source, Claim, float] | None = None
@@ -154,14 +159,14 @@ class Supply:
 
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""
-        for source in self.sources:
+        for source in (*self.sources, *self._left):
             source.close()
         if self._ticking is not None:
             self._ticking.close()
         self._asking.close()
         if self._ticking is not None:
             self._ticking.join()
-        for source in self.sources:
+        for source in (*self.sources, *self._left):
             source.watch.join()
 
     def _source(self, name: str, info: QueueInfo) -> Source:
@@ -212,6 +217,18 @@ class Supply:
         self.asks_at = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
+    def _has_moved(self, source: Source) -> bool:
+        counted = expect(self._asking.apply([Stats(queue=source.name)])[0], Counted)
+        return any(each.fence is FenceLevel.MOVED for each in counted.queues)
+
+    def _leave(self, source: Source, moved: Moved) -> None:
+        """Take nothing more from a queue that has gone to another store for good."""
+        _log.error("%s", moved)
+        self.sources.remove(source)
+        self._left.append(source)
+        if not self.sources:
+            self.failure = ConfigError(str(moved))
+
     def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
         tally = self._tally
         if isinstance(command, Retry | Reject):
@@ -225,8 +242,9 @@ class Supply:
             tally.released += 1
         elif isinstance(outcome, Settled) and outcome.state is TaskState.DEAD:
             tally.dead += 1
-            text = "task %s (%s) is dead: no attempt is left, or it was rejected"
-            _log.error(text, *_named(running), extra=running.labels)
+            why = "it was rejected" if isinstance(command, Reject) else "no attempt is left"
+            text = "task %s (%s) of queue %s is dead: %s"
+            _log.error(text, *_named(running), command.queue, why, extra=running.labels)
         elif isinstance(outcome, Settled) and outcome.state in (TaskState.SCHEDULED, TaskState.READY):
             tally.retried += 1
         else:
@@ -244,7 +262,11 @@ class Supply:
 
     def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
         if not isinstance(outcome, Claimed):
-            self._failed(outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}"), None)
+            error = outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}")
+            if isinstance(outcome, Moved) and self._has_moved(source):
+                self._leave(source, outcome)
+            else:
+                self._failed(error, None)
             return
         self._pause = _FIRST_PAUSE
         source.answered()

@@ -47,7 +47,8 @@ def _log_end(running: Running, ended: Ended) -> None:
         case "ack":
             _log.info("task %s (%s) done in %.3f s", lease.task_id, running.task, took, extra=extra)
         case "release":
-            _log.info("task %s (%s) is given back", lease.task_id, running.task, extra=extra)
+            why = ended.error or "it was not begun"
+            _log.info("task %s (%s) is given back: %s", lease.task_id, running.task, why, extra=extra)
         case _:
             _log.error(
                 "task %s (%s) failed in attempt %d after %.3f s: %s",

@@ -18,6 +18,7 @@ from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
 from distqueue.app.loading import full_name
 from distqueue.errors import ConfigError
+from distqueue.options import choices
 from distqueue.results import Counted, Lease
 from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
@@ -125,6 +126,8 @@ class Worker:
             self._crew.fill()
             while not self._is_over():
                 self._turn()
+            if self._supply is not None and self._supply.failure is not None:
+                raise self._supply.failure
         finally:
             if reload is not None:
                 reload.close()
@@ -148,6 +151,8 @@ class Worker:
         if self._supply is not None:
             self._start_waiting()
             self._supply.ask(self._wanted())
+            if self._supply.failure is not None and self.phase is Phase.WORKING:
+                self.stop()
         for child in self._crew.children:
             child.flush()
         self._crew.watch_writing()
@@ -205,9 +210,10 @@ class Worker:
     def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
         if name not in self._unknown:
             self._unknown.add(name)
+            known = f"no handler of the app, and of what its module imports, is named {name!r}"
             _log.warning(
-                "no handler here is named %r: task %s and its like stay in queue %s for a worker that has it",
-                name,
+                "%s: task %s and its like stay in queue %s for a worker that has it",
+                "it was not put by an app" if name is None else known,
                 lease.task_id,
                 source.name,
             )
@@ -286,8 +292,15 @@ class Worker:
             self._supply.take = self._take
             names = ", ".join(source.name for source in self._supply.sources)
             _log.info("working on queues %s of %s", names, ready.place)
+            self._warn_of_strangers(ready)
         self._supply.schedule(full_name(self.plan.app), ready.schedules)
         self._crew.is_well(child)
+
+    def _warn_of_strangers(self, ready: Ready) -> None:
+        own = {task.queue for task in ready.tasks.values()}
+        for name in self.plan.queues:
+            if name not in own:
+                _log.warning("no handler of the app has queue %r; %s", name, choices(name, own))
 
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""
@@ -308,12 +321,13 @@ class Worker:
     def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
         if self.phase is Phase.KILLING:
             self.gave_back += 1
-            return Ended(verb="release")
+            return Ended(verb="release", error="the worker ends")
         seconds = time.monotonic() - running.began
         if is_overdue:
             return Ended(verb="retry", error=timed_out(running.info.timeout), seconds=seconds)
         if is_innocent:
-            return Ended(verb="release", seconds=seconds)
+            why = "another handler of its process ran longer than its timeout"
+            return Ended(verb="release", error=why, seconds=seconds)
         return Ended(verb="retry", error=f"the process that ran the handler {how}", seconds=seconds)
 
     # --- The end --------------------------------------------------------------------------------
