@@ -12,7 +12,9 @@ import pytest
 from distqueue import ConfigError, TaskNotFound
 from distqueue.commands import Claim, Pause, Put, Resume
 from distqueue.ids import new_token
-from distqueue.outcomes import leases_in
+from distqueue.outcomes import expect, leases_in
+from distqueue.payload import Payload
+from distqueue.results import Stored
 from distqueue.schedules.carrying_out import LEASE, MOST_TICKS
 from distqueue.schedules.chains import check, find_chains, remove
 from distqueue.schedules.schedule import QUEUE, Missed, pause_queue
@@ -271,3 +273,24 @@ def test_the_data_of_a_link_is_kept_whatever_a_newer_release_put_there(store: Vi
 
 def _utc(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"at": 1e300},
+        {"at": -1e11},
+        {"name": "No Name/"},
+        {"name": "n" * 100},
+    ],
+)
+def test_a_link_that_is_none_does_not_hold_up_the_others(store: Virtual, link: dict[str, object]) -> None:
+    store.start(schedule())
+    made = {"name": "strange", "task": "x", "queue": TASKS, "data": None, "every": 1.0} | link
+    data = msgspec.json.encode({"schedule": made, "at": made.pop("at", 0.0)})
+    put = Put(queue=QUEUE, task_id="strange", data=Payload(data), options=TaskOptions())
+    expect(store.broker.apply([put])[0], Stored)
+    store.go_to(NOON + MINUTE)
+    store.work()
+    assert store.take() == beats(1)
+    assert [chain.name for chain in find_chains(store.broker)] == ["beat"]

@@ -111,3 +111,5 @@ def test_a_time_zone_that_nobody_knows_is_refused(zone: str) -> None:
 def test_an_interval_that_no_worker_can_keep_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"use at least 0\.1 s"):
         Interval(0.01)
+    with pytest.raises(ConfigError, match="use less than 100 years"):
+        Interval(float("inf"))

@@ -53,7 +53,15 @@ def acked(delivery: CurrentDelivery, seconds: float) -> Ended:
 
 
 def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:
-    """Return what an exception of a handler makes of its task."""
+    """Return what an exception of a handler makes of its task, whatever its class and its values are."""
+    try:
+        return _as_it_says(error, policy, seconds)
+    except BaseException as fault:  # noqa: BLE001 - a text that cannot be made, a delay that is none
+        trace = cut_error("".join(format_exception(fault)))
+        return Ended(verb="retry", error=cut_error(error_text(fault)), traceback=trace, seconds=seconds)
+
+
+def _as_it_says(error: BaseException, policy: Policy, seconds: float) -> Ended:
     is_plain = isinstance(error, RetryTask | RejectTask) and str(error)
     text = cut_error(str(error) if is_plain else error_text(error))
     match error:

@@ -11,6 +11,7 @@ import msgspec
 
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask
+from distqueue.limits import check_queue_name
 from distqueue.payload import Payload
 from distqueue.schedules.ticks import Cron, Interval, Ticks
 from distqueue.task import DEFAULT_OPTIONS, TaskOptions
@@ -132,9 +133,12 @@ class Link:
         """
         try:
             found = _decode_link(data)
-            return cls(Definition(found.schedule), found.at)
-        except msgspec.DecodeError as error:
+            link = cls(Definition(found.schedule), found.at)
+            check_queue_name(pause_queue(link.schedule.name))
+            _shown(link.at)
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:  # a name or a time that is none
             raise InvalidTask(f"this is no schedule ({error}); put your tasks into another queue") from None
+        return link
 
     def put(self, last_tick: str | None = None, attempt: int = 0) -> Put:
         """Return the link's task. ``attempt`` is for a chain that begins where another one was removed."""

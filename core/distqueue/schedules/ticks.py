@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from distqueue.errors import ConfigError
+from distqueue.limits import MAX_SECONDS
 
 SHORTEST: Final = 0.1
 """The shortest interval, in seconds."""
@@ -48,6 +49,8 @@ class Interval(Ticks):
     def __init__(self, every: float) -> None:
         if not every >= SHORTEST:
             raise ConfigError(f"every is {every:g} s; use at least {SHORTEST} s")
+        if every > MAX_SECONDS:
+            raise ConfigError(f"every is {every:g} s; use less than 100 years")
         self._step = round(every * _MICRO)
 
     def after(self, when: float) -> float:

@@ -17,7 +17,8 @@ import sys
 import threading
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final
+from logging import getLogger
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -49,6 +50,7 @@ from distqueue.worker.wire import (
     decode_for_child,
 )
 
+_log: Final = getLogger("distqueue.worker")
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -75,6 +77,7 @@ class Child:
         self._app = app
         self._threads = Threads(plan.slots)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._running: dict[str, CurrentDelivery] = {}
         self._handling: set[Future[None]] = set()
 
@@ -114,6 +117,7 @@ class Child:
             handling = asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), loop)
             self._handling.add(handling)  # a loop refers to its tasks weakly
             handling.add_done_callback(self._handling.discard)
+            handling.add_done_callback(partial(self._check_told, run.receipt))
         else:
             self._threads.run(partial(self._run, task, delivery, run))
 
@@ -127,7 +131,14 @@ class Child:
         if (delivery := self._running.get(receipt)) is not None:
             delivery.lost = True
 
+    def _check_told(self, receipt: str, future: Future[None]) -> None:
+        """Tell of a handler that was cancelled, by another one, before it began."""
+        if receipt in self._running:
+            self._tell(receipt, Ended(verb="retry", error="the handler was cancelled before it began"))
+
     def _tell(self, receipt: str, ended: Ended) -> None:
+        if os.getpid() != self._pid:
+            _end("a handler returned in a process that it had forked, which is ended: use os._exit there")
         del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
         try:
@@ -139,8 +150,17 @@ class Child:
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="distqueue-loop", daemon=True).start()
+            loop = partial(self._run_loop, self._loop)
+            threading.Thread(target=loop, name="distqueue-loop", daemon=True).start()
         return self._loop
+
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run async handlers until the process ends: without the loop none of them would ever."""
+        try:
+            loop.run_forever()
+        except BaseException:  # noqa: BLE001 - SystemExit in a task or a callback of a handler ends the loop
+            traceback.print_exc()
+        _end("a handler has stopped the event loop, and with it this process")
 
 
 def describe(app: App, queues: tuple[str, ...] = (), *, name: str = "") -> Ready:
@@ -200,6 +220,12 @@ def main(plan: ChildPlan) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # threads of handlers that do not end are nobody's concern any longer
+
+
+def _end(why: str) -> NoReturn:
+    """End this process at once: what runs in it cannot go on."""
+    _log.error("%s", why)
+    os._exit(1)
 
 
 def _die_with(parent: int) -> None:

@@ -36,6 +36,7 @@ class ChildProcess:
         """Gets nothing more to run."""
         self.is_killed = False
         self.socket, theirs = wire.pair()
+        self._most = work.max_tasks or math.inf
         self._frames = Frames()
         self._out = bytearray()
         plan = ChildPlan(
@@ -77,7 +78,9 @@ class ChildProcess:
     @property
     def free(self) -> int:
         """How many handlers more it can run."""
-        return self.slots - len(self.running) if self.is_ready and not self.is_retiring else 0
+        if not self.is_ready or self.is_retiring:
+            return 0
+        return int(min(self.slots - len(self.running), self._most - self.started))
 
     @property
     def deadline(self) -> float:
