@@ -14,10 +14,8 @@ def test_show_finds_a_task_in_any_queue(shell: Shell) -> None:
 
 
 def test_other_verbs_say_where_it_is(shell: Shell) -> None:
-    receipt = (
-        shell("put", "1", "-q", "orders", "--id", "it").lines
-        and shell("get", "-q", "orders", "--lease", "60").json["receipt"]
-    )
+    shell("put", "1", "-q", "orders", "--id", "it")
+    receipt: str = shell("get", "-q", "orders", "--lease", "60").json["receipt"]
     shell("put", "2")
     shell("reject", receipt, "-q", "orders")
     assert "other queues have dead tasks: 1 in orders" in shell("dead").err

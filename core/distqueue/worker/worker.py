@@ -210,10 +210,10 @@ class Worker:
     def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
         if name not in self._unknown:
             self._unknown.add(name)
-            known = f"no handler of the app, and of what its module imports, is named {name!r}"
             _log.warning(
-                "%s: task %s and its like stay in queue %s for a worker that has it",
-                "it was not put by an app" if name is None else known,
+                "no handler here is named %r (does the app's module import the one that has it?): "
+                "task %s and its like stay in queue %s for a worker that has it",
+                name,
                 lease.task_id,
                 source.name,
             )
