@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from distqueue import App, PutOptions
-from distqueue.app.app import TaskFunction
+from distqueue import App, PutOptions, TaskFunction
 from distqueue.app.function import EnqueueOptions
 from tests.docs.pages import ROOT, files, links, page
 

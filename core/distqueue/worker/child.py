@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from concurrent.futures import Future
 from functools import partial
 from logging import getLogger
