@@ -119,3 +119,10 @@ def test_queues_are_taken_in_the_order_given(lite: Bench) -> None:
         with_name["first"] = [first.put(payload).task_id for _ in range(5)]
     lite.run("-q", "first", "-q", "default", "-c", "1")
     assert [note.task_id for note in lite.notes("end")] == with_name["first"] + with_name["default"]
+
+
+def test_of_a_long_unknown_name_the_log_says_the_beginning(lite: Bench) -> None:
+    lite.queue.put({"task": "strange" * 10_000, "args": {}})
+    lite.run()
+    assert "no handler here is named 'strange" in lite.log.read_text()
+    assert len(lite.log.read_text()) < 2_000

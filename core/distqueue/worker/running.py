@@ -8,6 +8,7 @@ from typing import Final
 
 from distqueue.app.ended import Ended
 from distqueue.commands import Release, Settle
+from distqueue.errors import Refused
 from distqueue.results import Lease
 from distqueue.retry import Backoff
 from distqueue.worker.wire import Run, TaskInfo
@@ -95,6 +96,10 @@ class Running:
     def settled_by(self, ended: Ended) -> Settle:
         """Return the command that settles the delivery as its handler ended."""
         return ended.command(self.queue, self.receipt, self.backoff)
+
+    def failed_by(self, refusal: Refused) -> Settle:
+        """Return the command that settles it when the store refuses what follows from it."""
+        return self.settled_by(Ended(verb="retry", error=f"what follows from the task is refused: {refusal}"))
 
     def released(self) -> Release:
         """Return the command that gives the task back."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from msgspec.structs import replace
 
 from distqueue.commands import Claim
@@ -10,6 +12,8 @@ from distqueue.renewal import Renewal
 from distqueue.results import Seen
 from distqueue.worker.asking import Asking, Watch
 from distqueue.worker.wire import QueueInfo
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class Source:
@@ -20,6 +24,8 @@ class Source:
         self.info = info
         self.may_have = True
         """Whether a claim may find something."""
+        self.has_left = False
+        """Whether it is in another store now, for good."""
         self.seen: Seen | None = None
         """What a claim saw that found nothing, until it is waited for more."""
         self.is_watched = False
@@ -27,7 +33,10 @@ class Source:
         """The claim that waits in the store, for one task."""
         self.renewal = Renewal(asking.apply, name)
         self.watch = watch
+        self.asks_at = 0.0
+        """When it is asked again after it has refused a claim, on the monotonic clock."""
         self._again: Claim | None = None
+        self._pause = _FIRST_PAUSE
 
     def claim(self, count: int) -> Claim:
         """Return a claim for up to so many tasks, or an earlier one whose answer was lost, once more."""
@@ -38,6 +47,13 @@ class Source:
     def answered(self) -> None:
         """The answer to a claim has come."""
         self._again = None
+        self._pause = _FIRST_PAUSE
+
+    def put_off(self) -> float:
+        """Ask this queue later, each time more so; the others go on. Return how much later, in seconds."""
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+        self.asks_at = time.monotonic() + pause
+        return pause
 
     def unanswered(self, claim: Claim) -> None:
         """The answer to a claim is lost: what it has taken has to be found again."""

@@ -6,17 +6,28 @@ tasks as can be started, in one commit.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from logging import getLogger
 from typing import Final
 
 from msgspec.structs import replace
 
 from distqueue.commands import Ack, Claim, Command, Reject, Release, Retry, Settle, Stats
-from distqueue.errors import ConfigError, Moved, OutcomeUnknown, Refused
+from distqueue.errors import (
+    ConfigError,
+    DistqueueError,
+    Moved,
+    OutcomeUnknown,
+    Refused,
+    SettleRefused,
+    ShardUnavailable,
+    StoreFull,
+    TooLarge,
+)
 from distqueue.fences import FenceLevel
+from distqueue.limits import check_batch
 from distqueue.opening import open_broker
 from distqueue.outcomes import expect
 from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
@@ -28,12 +39,15 @@ from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 from distqueue.worker.source import Source
 from distqueue.worker.tally import Failure, Tally
+from distqueue.worker.unsettled import Settling, Unsettled
 from distqueue.worker.wire import QueueInfo, Ready
 
 _log: Final = getLogger("distqueue.worker")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNPARKING: Final = 0.02
 """How long claims that wait are given to come back, in seconds, before they are told again."""
+_LATER: Final = (StoreFull, ShardUnavailable)
+"""What a store says that takes the same command once there is room, or the shard is there again."""
 
 type Post = Callable[[Callable[[], None]], None]
 
@@ -62,16 +76,12 @@ class Supply:
         self.sources = [self._source(name, ready.queues[name]) for name in self.names]
         self._ticking: Ticking | None = None
         self._may_tick = False
-        self._left: list[Source] = []
-        """The queues that are in another store now."""
         self.failure: ConfigError | None = None
         """Why nothing more can be done here."""
-        self._unsettled: list[tuple[Running, Settle]] = []
-        self._sent = 0
+        self._unsettled = Unsettled()
         self._claiming: tuple[Source, Claim, float] | None = None
         self._pause = _FIRST_PAUSE
-        self.asks_at = 0.0
-        """When the store is asked again after it could not be, on the monotonic clock."""
+        self._asks_at = 0.0
         self.take: Callable[[Source, Lease], None] = _nobody
         """Is given what was claimed."""
 
@@ -83,7 +93,14 @@ class Supply:
     @property
     def is_exhausted(self) -> bool:
         """Whether no queue has anything to claim, as far as is known."""
-        return not self._may_tick and not any(source.may_have for source in self.sources)
+        return not self._may_tick and self._next_source(math.inf) is None
+
+    def asks_again_at(self, now: float) -> float:
+        """Return when something is tried again that could not be done, on the monotonic clock."""
+        if self._asks_at > now:
+            return self._asks_at
+        times = [source.asks_at for source in self.sources if source.may_have]
+        return min((at for at in (self._unsettled.again_at, *times) if at > now), default=math.inf)
 
     def schedule(self, app: str, definitions: Sequence[bytes]) -> None:
         """Keep these schedules of an app, and carry out what is due.
@@ -105,7 +122,13 @@ class Supply:
         """Settle a delivery with the next call."""
         if isinstance(command, Release) and command.delay and not self._capabilities.delay:
             command = replace(command, delay=0.0)
-        self._unsettled.append((running, command))
+        settling = Settling(running, command)
+        try:
+            check_batch([command], self._capabilities)
+        except TooLarge as refusal:  # no call could take it, nor anything that is settled with it
+            self._refused(settling, refusal)
+        else:
+            self._unsettled.add(settling)
 
     def ask(self, free: int) -> None:
         """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way.
@@ -114,20 +137,25 @@ class Supply:
         """
         spare = free - len(self._parked) - (self._claiming[1].count if self._claiming else 0)
         self._wait_where_nothing_is(spare)
-        if self._asking.is_busy or time.monotonic() < self.asks_at:
+        now = time.monotonic()
+        if self._asking.is_busy or now < self._asks_at:
             return
-        most = self._capabilities.max_batch - 1
-        commands: list[Command] = [command for _, command in islice(self._unsettled, most)]
-        self._sent = len(commands)
-        source = next((one for one in self.sources if one.may_have), None) if free > 0 else None
+        settles, room = self._unsettled.batch(self._capabilities.max_batch)
+        commands: list[Command] = list(settles)
+        source = self._next_source(now) if free > 0 else None
         if self._parked and (not self._parks or (source is not None and spare <= 0)):
             self._unpark()
-        if source is not None and spare > 0:
+        if source is not None and min(spare, room) > 0:
             claim = source.claim(spare)
-            self._claiming = (source, claim, time.monotonic())
+            self._claiming = (source, claim, now)
             commands.append(claim)
         if commands:
             self._asking.ask(commands)
+
+    def _next_source(self, now: float) -> Source | None:
+        """Return the queue to claim from, by what is known at a time (monotonic)."""
+        may_have = (one for one in self.sources if one.may_have and not one.has_left)
+        return next((one for one in may_have if one.asks_at <= now), None)
 
     def stop(self) -> None:
         """Let no claim wait in the store any longer."""
@@ -136,7 +164,7 @@ class Supply:
     def _unpark(self) -> None:
         """Let the claims that wait come back, and look shortly whether they have."""
         self._asking.broker.unpark()
-        self.asks_at = time.monotonic() + _UNPARKING
+        self._asks_at = time.monotonic() + _UNPARKING
 
     @property
     def _parked(self) -> list[Source]:
@@ -159,14 +187,14 @@ class Supply:
 
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""
-        for source in (*self.sources, *self._left):
+        for source in self.sources:
             source.close()
         if self._ticking is not None:
             self._ticking.close()
         self._asking.close()
         if self._ticking is not None:
             self._ticking.join()
-        for source in (*self.sources, *self._left):
+        for source in self.sources:
             source.watch.join()
 
     def _source(self, name: str, info: QueueInfo) -> Source:
@@ -200,45 +228,58 @@ class Supply:
         if isinstance(answer, Exception):
             self._failed(answer, claiming)
             return
-        settled, self._unsettled = self._unsettled[: self._sent], self._unsettled[self._sent :]
-        for (running, command), outcome in zip(settled, answer):
-            self._settled(running, command, outcome)
-            self._look_again(command, outcome)
+        self._pause = _FIRST_PAUSE
+        for settling, outcome in zip(self._unsettled.answered(), answer):
+            if isinstance(outcome, Refused):
+                self._refused(settling, outcome)
+            else:
+                self._settled(*settling, outcome)
+                self._look_again(settling.command, outcome)
         if claiming is not None:
             self._claimed(*claiming, answer[-1])
-        else:
-            self._pause = _FIRST_PAUSE
 
     def _failed(self, error: Exception, claiming: tuple[Source, Claim, float] | None) -> None:
         """Nothing was done, or nobody knows: ask the same once more, which does no harm."""
         if claiming is not None and isinstance(error, OutcomeUnknown):
             claiming[0].unanswered(claiming[1])
         _log.warning("the store cannot be used just now, asking again in %.1f s: %s", self._pause, error)
-        self.asks_at = time.monotonic() + self._pause
+        self._asks_at = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _has_moved(self, source: Source) -> bool:
-        counted = expect(self._asking.apply([Stats(queue=source.name)])[0], Counted)
+        try:
+            counted = expect(self._asking.apply([Stats(queue=source.name)])[0], Counted)
+        except DistqueueError:  # the next refusal asks again
+            return False
         return any(each.fence is FenceLevel.MOVED for each in counted.queues)
 
     def _leave(self, source: Source, moved: Moved) -> None:
         """Take nothing more from a queue that has gone to another store for good."""
         _log.error("%s", moved)
-        self.sources.remove(source)
-        self._left.append(source)
-        if not self.sources:
+        source.has_left = True
+        if all(one.has_left for one in self.sources):
             self.failure = ConfigError(str(moved))
+
+    def _refused(self, settling: Settling, refusal: Refused) -> None:
+        """The store does not take it now, or not as it is; or the delivery is not this worker's any more."""
+        running, command = settling
+        again = ""
+        if isinstance(refusal, _LATER):
+            self._unsettled.put_off(settling)
+            again = " yet"
+        elif isinstance(command, Ack) and not isinstance(refusal, SettleRefused | Moved):
+            self._unsettled.add(Settling(running, running.failed_by(refusal)))
+            again = ", its attempt has failed"
+        else:
+            self._tally.lost += 1
+        text = "task %s (%s) could not be settled%s: %s"
+        _log.warning(text, *_named(running), again, refusal, extra=running.labels)
 
     def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
         tally = self._tally
         if isinstance(command, Retry | Reject):
             tally.failures.append(_failure(running, command.error))
-        if isinstance(outcome, Refused):
-            tally.lost += 1
-            _log.warning(
-                "task %s (%s) could not be settled: %s", *_named(running), outcome, extra=running.labels
-            )
-        elif isinstance(command, Release):
+        if isinstance(command, Release):
             tally.released += 1
         elif isinstance(outcome, Settled) and outcome.state is TaskState.DEAD:
             tally.dead += 1
@@ -261,14 +302,14 @@ class Supply:
             source.may_have = source.may_have or source.name in names
 
     def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
-        if not isinstance(outcome, Claimed):
-            error = outcome if isinstance(outcome, Exception) else TypeError(f"{outcome!r:.80}")
-            if isinstance(outcome, Moved) and self._has_moved(source):
-                self._leave(source, outcome)
-            else:
-                self._failed(error, None)
+        if isinstance(outcome, Moved) and self._has_moved(source):
+            self._leave(source, outcome)
             return
-        self._pause = _FIRST_PAUSE
+        if isinstance(outcome, Refused):
+            pause = source.put_off()
+            _log.warning("queue %s is asked again in %.1f s: %s", source.name, pause, outcome)
+            return
+        outcome = expect(outcome, Claimed)
         source.answered()
         if not claim.again and len(outcome.leases) < claim.count:
             source.may_have = False

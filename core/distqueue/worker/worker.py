@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
 
 _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
+_CLOSING: Final = 5.0
+"""How long the store may take to be closed, in seconds."""
 _LONGEST_SLEEP: Final = 3600.0
 
 _log: Final = getLogger("distqueue.worker")
@@ -75,7 +78,7 @@ class Worker:
         self._tasks: dict[str, TaskInfo] = {}
         self._waiting: deque[Running] = deque()
         """Claimed, and not yet given to a child, as one has died since."""
-        self._unknown: set[str | None] = set()
+        self._unknown: set[str] = set()
         self.on_turn: Callable[[Worker], None] | None = None
         """Called after each turn of the loop, for whoever shows how it goes."""
         self.turn_by = math.inf
@@ -163,8 +166,8 @@ class Worker:
         """Return for how long nothing has to be done, in seconds."""
         now = time.monotonic()
         at = min(self._ends_at, self.turn_by, self._crew.next_event_at())
-        if self._supply is not None and self._supply.asks_at > now:
-            at = min(at, self._supply.asks_at)
+        if self._supply is not None:
+            at = min(at, self._supply.asks_again_at(now))
         return max(0.0, min(at - now, _LONGEST_SLEEP))
 
     def _wanted(self) -> int:
@@ -208,12 +211,13 @@ class Worker:
         self._waiting.append(running)
 
     def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
-        if name not in self._unknown:
-            self._unknown.add(name)
+        shown = f"{name!r:.80}"
+        if shown not in self._unknown:
+            self._unknown.add(shown)
             _log.warning(
-                "no handler here is named %r (does the app's module import the one that has it?): "
+                "no handler here is named %s (does the app's module import the one that has it?): "
                 "task %s and its like stay in queue %s for a worker that has it",
-                name,
+                shown,
                 lease.task_id,
                 source.name,
             )
@@ -347,10 +351,18 @@ class Worker:
             for child in self._crew.children:
                 child.kill()
 
+    def _close_supply(self, supply: Supply) -> None:
+        """Close the store, unless that waits for a broker process which says nothing."""
+        closing = threading.Thread(target=supply.close, name="distqueue-closing", daemon=True)
+        closing.start()
+        closing.join(_CLOSING)
+        if closing.is_alive():
+            _log.error("the store does not answer, and is left as it is")
+
     def _close(self) -> None:
         self._crew.end_all()
         if self._supply is not None:
-            self._supply.close()
+            self._close_supply(self._supply)
         self._selector.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
