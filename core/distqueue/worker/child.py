@@ -85,7 +85,7 @@ class Child:
     def serve(self) -> None:
         """Run what the worker says until it says that nothing more comes, or is gone."""
         frames = Frames()
-        while data := self._socket.recv(PIECE):
+        while data := self._received():
             frames.feed(data)
             for frame in frames.whole():
                 match decode_for_child(frame):
@@ -95,6 +95,12 @@ class Child:
                         self._lose(receipt)
                     case Finish():
                         return
+
+    def _received(self) -> bytes:
+        try:
+            return self._socket.recv(PIECE)
+        except ConnectionResetError:  # it died without having read what it was told
+            return b""
 
     def _start(self, run: Run) -> None:
         task = self._app.tasks.get(run.task)
