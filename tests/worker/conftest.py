@@ -23,6 +23,7 @@ APP = '''
 import asyncio
 import ctypes
 import os
+import subprocess
 import time
 
 from distqueue import App, Backoff, RejectTask, RetryTask, current_delivery
@@ -93,6 +94,13 @@ async def too_long_async() -> None:
 def die() -> None:
     note("begin")
     os._exit(7)
+
+
+@app.task(timeout=0.4, max_attempts=1)
+def start_something() -> None:
+    process = subprocess.Popen(["sleep", "600"])
+    note(f"started-{process.pid}")
+    process.wait()
 
 
 @app.task(retry=SOON)

@@ -29,6 +29,13 @@ def test_a_timeout_kills_the_child_and_gives_back_what_else_it_ran(bench: Bench)
     check_apart(bench.notes())
 
 
+def test_what_a_handler_has_started_ends_with_it(lite: Bench) -> None:
+    lite.queue.put({"task": "start_something", "args": {}}, max_attempts=1)
+    lite.run()
+    (note,) = lite.notes()
+    wait_until(lambda: not alive(int(note.what.removeprefix("started-"))), lite.log)
+
+
 def test_an_async_handler_that_takes_too_long_is_cancelled_alone(lite: Bench) -> None:
     (slow,) = lite.put("too_long_async")
     lite.put("until", path=str(lite.directory / "go"))

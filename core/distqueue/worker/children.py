@@ -144,9 +144,10 @@ class ChildProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kill it; what it still says is heard, and then its end."""
+        """Kill it with what its handlers have started; what it still says is heard, and then its end."""
         self.is_killed = True
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # it leads a session of its own
 
     def reap(self) -> str:
         """Wait for the end of the process, and return how it ended."""

@@ -309,7 +309,7 @@ class Worker:
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""
         how = self._crew.remove(child)
-        if self._supply is None and self.phase is Phase.WORKING:
+        if self._supply is None and self.phase is Phase.WORKING and not self._crew.children:
             raise ConfigError(f"the app cannot be imported: the process that tried {how}")
         overdue = [one for one in child.running.values() if time.monotonic() >= one.deadline]
         if self.phase is not Phase.KILLING and not (child.is_retiring and not child.running):
