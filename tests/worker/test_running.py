@@ -59,6 +59,13 @@ def test_the_policy_says_which_exceptions_are_worth_another_attempt(lite: Bench)
     assert {task_id: ran.count(task_id) for task_id in ran} == {refused: 2, reset: 1, value: 1}
 
 
+def test_a_burst_takes_all_of_a_group_though_one_at_a_time(bench: Bench) -> None:
+    for _ in range(12):
+        bench.queue.put({"task": "work", "args": {"seconds": 0.01}}, group="album")
+    bench.run("-c", "4", "--processes", "2")
+    assert len(bench.notes("end")) == 12
+
+
 def test_follow_ups_are_stored_with_the_ack(bench: Bench) -> None:
     bench.put("chain", left=3)
     bench.run()

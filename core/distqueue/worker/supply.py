@@ -70,6 +70,7 @@ class Supply:
                 f"{ready.place} is in one process only, and a worker has several; use a store that is "
                 "shared, or app.testing() in tests"
             )
+        self._is_burst = plan.burst
         self._parks = not plan.burst
         self.names = list(plan.queues or ready.queues)
         """The queues that tasks are taken from."""
@@ -234,7 +235,7 @@ class Supply:
                 self._refused(settling, outcome)
             else:
                 self._settled(*settling, outcome)
-                self._look_again(settling.command, outcome)
+                self._look_again(*settling, outcome)
         if claiming is not None:
             self._claimed(*claiming, answer[-1])
 
@@ -291,15 +292,17 @@ class Supply:
         else:
             tally.done += 1
 
-    def _look_again(self, command: Settle, outcome: Outcome) -> None:
-        """Look at the queues that have got a task by what was settled, without waiting for the news of it."""
-        if not isinstance(outcome, Settled):
-            return
+    def _look_again(self, running: Running, command: Settle, outcome: Outcome) -> None:
+        """Look at the queues that have got a task by what was settled, without waiting for the news of it.
+
+        In a burst at all of them: what the handler has put is there, too, and nothing is waited for.
+        """
         names = {put.queue for put in command.then} if isinstance(command, Ack) else set()
-        if outcome.state is TaskState.READY:
+        frees_group = running.lease.group is not None
+        if frees_group or (isinstance(outcome, Settled) and outcome.state is TaskState.READY):
             names.add(command.queue)
         for source in self.sources:
-            source.may_have = source.may_have or source.name in names
+            source.may_have = source.may_have or self._is_burst or source.name in names
 
     def _claimed(self, source: Source, claim: Claim, began: float, outcome: Outcome) -> None:
         if isinstance(outcome, Moved) and self._has_moved(source):
