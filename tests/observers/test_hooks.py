@@ -14,6 +14,7 @@ from distqueue.app import CurrentDelivery
 from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
 from distqueue.plugins import AroundHandlerEvent, EnqueueEvent, hookimpl, installed_plugins
+from distqueue.results import Lease
 
 type Seen = list[tuple[str, str]]
 
@@ -80,16 +81,17 @@ def nothing() -> None:
 
 
 def delivery(**headers: str) -> CurrentDelivery:
-    return CurrentDelivery(
+    lease = Lease(
         task_id="t-1",
-        queue="jobs",
-        task="nothing",
+        data=PAYLOAD,
+        receipt="3.token.t-1",
         attempt=2,
         deliveries=3,
-        max_attempts=5,
+        until=60.0,
         put_at=1.5,
         headers=headers,
     )
+    return CurrentDelivery("jobs", "nothing", lease)
 
 
 PAYLOAD = b'{"task": "nothing", "args": {}}'

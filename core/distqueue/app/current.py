@@ -7,6 +7,7 @@ from typing import Final
 
 from distqueue.commands import Put
 from distqueue.errors import InvalidTask
+from distqueue.results import Lease
 
 
 class CurrentDelivery:
@@ -19,29 +20,18 @@ class CurrentDelivery:
     ...     return
     """
 
-    def __init__(
-        self,
-        *,
-        task_id: str,
-        queue: str,
-        task: str,
-        attempt: int,
-        deliveries: int,
-        max_attempts: int | None,
-        put_at: float,
-        headers: dict[str, str],
-    ) -> None:
-        self.task_id = task_id
+    def __init__(self, queue: str, task: str, lease: Lease) -> None:
+        self.task_id = lease.task_id
         self.queue = queue
         self.task = task
         """The name of the handler."""
-        self.attempt = attempt
+        self.attempt = lease.attempt
         """Which try of the task this is; the first is 1."""
-        self.deliveries = deliveries
-        self.max_attempts = max_attempts
-        self.put_at = put_at
+        self.deliveries = lease.deliveries
+        self.max_attempts = lease.max_attempts
+        self.put_at = lease.put_at
         """When the task was put, in seconds since the Unix epoch."""
-        self.headers = headers
+        self.headers = lease.headers or {}
         self.lost = False
         self.follow_ups: list[Put] = []
 

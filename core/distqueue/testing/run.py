@@ -21,16 +21,7 @@ class Run:
         self.lease = lease
         self.task = task
         self.raised: BaseException | None = None
-        self._delivery = CurrentDelivery(
-            task_id=lease.task_id,
-            queue=queue,
-            task=task.name,
-            attempt=lease.attempt,
-            deliveries=lease.deliveries,
-            max_attempts=lease.max_attempts,
-            put_at=lease.put_at,
-            headers=lease.headers or {},
-        )
+        self._delivery = CurrentDelivery(queue, task.name, lease)
 
     def handle(self) -> Ended:
         """Run a sync handler in this thread."""

@@ -106,33 +106,24 @@ class Child:
         task = self._app.tasks.get(run.task)
         if task is None:  # the worker knows a later version of the app
             left = Ended(verb="release", delay=UNKNOWN_PAUSE)
-            self._outbox.say(Result(receipt=run.receipt, ended=left))
+            self._outbox.say(Result(receipt=run.lease.receipt, ended=left))
             return
-        delivery = CurrentDelivery(
-            task_id=run.task_id,
-            queue=run.queue,
-            task=run.task,
-            attempt=run.attempt,
-            deliveries=run.deliveries,
-            max_attempts=run.max_attempts,
-            put_at=run.put_at,
-            headers=run.headers or {},
-        )
-        self._running[run.receipt] = delivery
+        delivery = CurrentDelivery(run.queue, run.task, run.lease)
+        self._running[run.lease.receipt] = delivery
         if task.is_async:
             loop = self._event_loop()
             handling = asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), loop)
             self._handling.add(handling)  # a loop refers to its tasks weakly
             handling.add_done_callback(self._handling.discard)
-            handling.add_done_callback(partial(self._check_told, run.receipt))
+            handling.add_done_callback(partial(self._check_told, run.lease.receipt))
         else:
             self._threads.run(partial(self._run, task, delivery, run))
 
     def _run(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
-        self._tell(run.receipt, handle(task, delivery, run.data))
+        self._tell(run.lease.receipt, handle(task, delivery, run.lease.data))
 
     async def _run_async(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
-        self._tell(run.receipt, await handle_async(task, delivery, run.data))
+        self._tell(run.lease.receipt, await handle_async(task, delivery, run.lease.data))
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:

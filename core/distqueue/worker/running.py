@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from distqueue.app.ended import Ended
-from distqueue.commands import Release, Settle
+from distqueue.commands import Settle
 from distqueue.errors import Refused
 from distqueue.results import Lease
 from distqueue.retry import Backoff
@@ -79,19 +79,7 @@ class Running:
 
     def order(self) -> Run:
         """Return what a child is told."""
-        lease = self.lease
-        return Run(
-            receipt=lease.receipt,
-            task_id=lease.task_id,
-            queue=self.queue,
-            task=self.task,
-            data=lease.data,
-            attempt=lease.attempt,
-            deliveries=lease.deliveries,
-            max_attempts=lease.max_attempts,
-            put_at=lease.put_at,
-            headers=lease.headers,
-        )
+        return Run(queue=self.queue, task=self.task, lease=self.lease)
 
     def settled_by(self, ended: Ended) -> Settle:
         """Return the command that settles the delivery as its handler ended."""
@@ -100,7 +88,3 @@ class Running:
     def failed_by(self, refusal: Refused) -> Settle:
         """Return the command that settles it when the store refuses what follows from it."""
         return self.settled_by(Ended(verb="retry", error=f"what follows from the task is refused: {refusal}"))
-
-    def released(self) -> Release:
-        """Return the command that gives the task back."""
-        return Release(queue=self.queue, receipt=self.receipt)

@@ -38,8 +38,3 @@ class Tally(msgspec.Struct):
     def failed(self) -> int:
         """How many attempts have failed."""
         return self.retried + self.dead
-
-    @property
-    def handled(self) -> int:
-        """How many handlers have come to an end."""
-        return self.done + self.failed

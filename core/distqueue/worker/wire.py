@@ -9,6 +9,7 @@ import msgspec
 
 from distqueue.app.ended import Ended
 from distqueue.broker.frames import framed
+from distqueue.results import Lease
 from distqueue.retry import Backoff
 
 
@@ -51,18 +52,11 @@ class Unusable(msgspec.Struct, frozen=True, tag="unusable"):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
-    """Run a handler."""
+    """Run a handler for a task that was claimed."""
 
-    receipt: str
-    task_id: str
     queue: str
     task: str
-    data: bytes
-    attempt: int
-    deliveries: int
-    max_attempts: int | None
-    put_at: float
-    headers: dict[str, str] | None
+    lease: Lease
 
 
 class Lost(msgspec.Struct, frozen=True, tag="lost"):
