@@ -78,12 +78,16 @@ def test_who_holds_the_interpreter_for_longer_than_its_lease_keeps_it(bench: Ben
 
 
 def test_children_die_with_their_worker_whatever_they_do(lite: Bench) -> None:
-    lite.put("hold_the_interpreter", seconds=60)
+    lite.put("hold_the_interpreter", seconds=600)
     worker = lite.start()
     (note,) = lite.wait_for_notes(1)
     worker.kill()
     worker.wait()
-    wait_until(lambda: not alive(note.pid), lite.log)
+    try:
+        wait_until(lambda: not alive(note.pid), lite.log, seconds=20)
+    finally:
+        if alive(note.pid):
+            os.kill(note.pid, signal.SIGKILL)
 
 
 def test_a_killed_worker_s_tasks_are_run_by_another_one(bench: Bench) -> None:
