@@ -178,7 +178,7 @@ def _endless_ids(expected: int) -> Iterator[str]:
     return chain.from_iterable(map(new_task_ids, repeat(at_once)))
 
 
-def check_options(options: Mapping[str, object]) -> None:
+def check_put_options(options: Mapping[str, object]) -> None:
     """Refuse options of a task that are not what they have to be, before there is a task.
 
     Raises:

@@ -15,7 +15,7 @@ from distqueue.commands import Put
 from distqueue.errors import InvalidTask
 from distqueue.limits import check_queue_name
 from distqueue.outcomes import expect
-from distqueue.request import PutOptions, check_options
+from distqueue.request import PutOptions, check_put_options
 from distqueue.results import Stored
 
 if TYPE_CHECKING:
@@ -151,14 +151,14 @@ def of_task(options: EnqueueOptions) -> PutOptions:
     return cast(PutOptions, {name: value for name, value in options.items() if name not in _NOT_OF_TASK})
 
 
-def check_enqueue_options(name: str, options: Mapping[str, Any]) -> None:
+def check_enqueue_options(name: str, options: EnqueueOptions) -> None:
     """Refuse options that a task function's tasks cannot have.
 
     Raises:
         InvalidTask: one is not what it has to be, or there is none of this name.
     """
     try:
-        check_options({key: value for key, value in options.items() if key not in ("queue", "connection")})
+        check_put_options(of_task(options))
         if "queue" in options:
             check_queue_name(options["queue"])
     except InvalidTask as error:

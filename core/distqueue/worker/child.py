@@ -36,10 +36,10 @@ from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
 from distqueue.worker.outbox import Outbox
 from distqueue.worker.plan import Logs
-from distqueue.worker.running import UNKNOWN_PAUSE
 from distqueue.worker.threads import Threads
 from distqueue.worker.wire import (
     PIECE,
+    UNKNOWN_PAUSE,
     Finish,
     Lost,
     QueueInfo,

@@ -39,33 +39,8 @@ class ChildProcess:
         self._most = work.max_tasks or math.inf
         self._frames = Frames()
         self._out = bytearray()
-        plan = ChildPlan(
-            fd=theirs.fileno(),
-            parent=os.getpid(),
-            app=work.app,
-            slots=work.slots,
-            url=work.url,
-            queues=work.queues,
-            tells_memory=work.max_memory is not None,
-            logs=work.logs,
-        )
-        streams = nullcontext((None, None)) if output is None else output.streams()
-        with theirs, streams as (stdout, stderr):
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-u",
-                    "-P",
-                    "-m",
-                    "distqueue.worker.child",
-                    msgspec.json.encode(plan).decode(),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,  # an interrupt at the keyboard is for the worker
-            )
+        with theirs:
+            self.process = _started(work, theirs.fileno(), output)
         self.socket.setblocking(False)
 
     def __repr__(self) -> str:
@@ -158,3 +133,28 @@ class ChildProcess:
         with contextlib.suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"
         return f"was killed by signal {-code}"
+
+
+def _started(work: Plan, fd: int, output: Output | None) -> subprocess.Popen[bytes]:
+    """Start the process of a child, with its end of the socket."""
+    plan = ChildPlan(
+        fd=fd,
+        parent=os.getpid(),
+        app=work.app,
+        slots=work.slots,
+        url=work.url,
+        queues=work.queues,
+        tells_memory=work.max_memory is not None,
+        logs=work.logs,
+    )
+    told = msgspec.json.encode(plan).decode()
+    streams = nullcontext((None, None)) if output is None else output.streams()
+    with streams as (stdout, stderr):
+        return subprocess.Popen(
+            [sys.executable, "-u", "-P", "-m", "distqueue.worker.child", told],
+            pass_fds=[fd],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,  # an interrupt at the keyboard is for the worker
+        )

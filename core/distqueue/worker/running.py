@@ -10,11 +10,9 @@ from distqueue.app.ended import Ended
 from distqueue.commands import Settle
 from distqueue.errors import Refused
 from distqueue.results import Lease
-from distqueue.retry import Backoff
+from distqueue.worker.source import Source
 from distqueue.worker.wire import Run, TaskInfo
 
-UNKNOWN_PAUSE: Final = 10.0
-"""How long a task that no handler here is for is left to other workers, in seconds."""
 _CANCELLING: Final = 5.0
 """How long an async handler may take to end once it is cancelled, in seconds."""
 
@@ -22,28 +20,26 @@ _CANCELLING: Final = 5.0
 class Running:
     """One delivery, the handler that runs it, and until when that may take."""
 
-    __slots__ = ("_is_lost", "_on_lost", "backoff", "began", "deadline", "info", "lease", "queue", "task")
+    __slots__ = ("_is_lost", "_on_lost", "_source", "began", "deadline", "info", "lease", "task")
 
     def __init__(
-        self,
-        queue: str,
-        lease: Lease,
-        task: str,
-        info: TaskInfo,
-        backoff: Backoff,
-        on_lost: Callable[[Running], None],
+        self, source: Source, lease: Lease, task: str, info: TaskInfo, on_lost: Callable[[Running], None]
     ) -> None:
-        self.queue = queue
+        self._source = source
         self.lease = lease
         self.task = task
         self.info = info
-        self.backoff = info.retry or backoff
         self.began = math.inf
         """When a child was given it, on the monotonic clock."""
         self.deadline = math.inf
         """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
         self._is_lost = False
         self._on_lost = on_lost
+
+    @property
+    def queue(self) -> str:
+        """The queue that it is from."""
+        return self._source.name
 
     @property
     def receipt(self) -> str:
@@ -77,13 +73,23 @@ class Running:
         if is_lost:
             self._on_lost(self)
 
+    def renew(self) -> None:
+        """Let its lease be renewed until it is settled."""
+        length = self._source.info.lease
+        self._source.renewal.add(self, length, self.lease.began(length))
+
+    def settling(self) -> None:
+        """It is about to be settled: a renewal would be refused."""
+        self._source.renewal.drop(self)
+
     def order(self) -> Run:
         """Return what a child is told."""
         return Run(queue=self.queue, task=self.task, lease=self.lease)
 
     def settled_by(self, ended: Ended) -> Settle:
         """Return the command that settles the delivery as its handler ended."""
-        return ended.command(self.queue, self.receipt, self.backoff)
+        backoff = self.info.retry or self._source.info.retry
+        return ended.command(self.queue, self.receipt, backoff)
 
     def failed_by(self, refusal: Refused) -> Settle:
         """Return the command that settles it when the store refuses what follows from it."""

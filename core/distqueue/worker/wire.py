@@ -12,6 +12,9 @@ from distqueue.broker.frames import framed
 from distqueue.results import Lease
 from distqueue.retry import Backoff
 
+UNKNOWN_PAUSE: Final = 10.0
+"""How long a task that no handler here is for is left to other workers, in seconds."""
+
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker has to know of a handler. ``timeout`` is in seconds, ``None``: no limit."""

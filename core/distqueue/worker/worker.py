@@ -27,12 +27,12 @@ from distqueue.worker.crew import Crew
 from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 from distqueue.worker.reload import Reload
-from distqueue.worker.running import UNKNOWN_PAUSE, Running
+from distqueue.worker.running import Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
 from distqueue.worker.tally import Tally
 from distqueue.worker.telling import tell_ended, tell_started
-from distqueue.worker.wire import FromChild, Ready, Result, TaskInfo, Unusable
+from distqueue.worker.wire import UNKNOWN_PAUSE, FromChild, Ready, Result, TaskInfo, Unusable
 
 _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
@@ -206,8 +206,8 @@ class Worker:
         if name is None or info is None:
             self._leave_to_others(source, lease, name)
             return
-        running = Running(source.name, lease, name, info, source.info.retry, self._on_lost)
-        source.renewal.add(running, source.info.lease, lease.began(source.info.lease))
+        running = Running(source, lease, name, info, self._on_lost)
+        running.renew()
         self._waiting.append(running)
 
     def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
@@ -222,7 +222,7 @@ class Worker:
                 source.name,
             )
         info = TaskInfo(queue=source.name, is_async=False, timeout=None, retry=None)
-        running = Running(source.name, lease, str(name), info, source.info.retry, self._on_lost)
+        running = Running(source, lease, str(name), info, self._on_lost)
         self._settle(running, Ended(verb="release", delay=UNKNOWN_PAUSE))
 
     def _start_waiting(self) -> None:
@@ -240,9 +240,7 @@ class Worker:
     def _settle(self, running: Running, ended: Ended) -> None:
         if self._supply is None:
             raise RuntimeError("nothing runs without a store")
-        for source in self._supply.sources:
-            if source.name == running.queue:
-                source.renewal.drop(running)
+        running.settling()
         self._supply.settle(running, running.settled_by(ended))
 
     def _on_lost(self, running: Running) -> None:
