@@ -42,7 +42,8 @@ class Shop:
         self.url = url.format(tmp=directory)
         self.write(APP)
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
-        self._env |= {"DISTQUEUE_URL": self.url, "TZ": "UTC"}
+        # Compiled code is told from changed code by whole seconds and the size: too coarse for `write`.
+        self._env |= {"DISTQUEUE_URL": self.url, "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def write(self, app: str) -> None:
