@@ -5,77 +5,60 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Final, NoReturn
 
 import typer
 
-from distqueue.cli import (
-    admin,
-    bench,
-    check,
-    conformance,
-    consume,
-    demo,
-    installed,
-    move,
-    publish,
-    read,
-    schedules,
-    serve,
-    settle,
-    top,
-    transfer,
-    work,
-)
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
 from distqueue.cli.output import print_line
 from distqueue.errors import DistqueueError
 
-VERBS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+VERBS: Final[dict[str, dict[str, str]]] = {
     "Begin": {
-        "demo": demo.demo,
+        "demo": "demo:demo",
     },
     "Publish and consume": {
-        "put": publish.put,
-        "get": consume.get,
-        "ack": settle.ack,
-        "retry": settle.retry,
-        "release": settle.release,
-        "reject": settle.reject,
+        "put": "publish:put",
+        "get": "consume:get",
+        "ack": "settle:ack",
+        "retry": "settle:retry",
+        "release": "settle:release",
+        "reject": "settle:reject",
     },
     "Run functions": {
-        "work": work.work,
-        "schedules": schedules.schedules,
+        "work": "work:work",
+        "schedules": "schedules:schedules",
     },
     "Look": {
-        "show": read.show,
-        "stats": read.stats,
-        "peek": read.peek,
-        "dead": read.dead,
-        "top": top.top,
+        "show": "read:show",
+        "stats": "read:stats",
+        "peek": "read:peek",
+        "dead": "read:dead",
+        "top": "top:top",
     },
     "Manage": {
-        "redrive": admin.redrive,
-        "cancel": admin.cancel,
-        "purge": admin.purge,
-        "pause": admin.pause,
-        "resume": admin.resume,
+        "redrive": "admin:redrive",
+        "cancel": "admin:cancel",
+        "purge": "admin:purge",
+        "pause": "admin:pause",
+        "resume": "admin:resume",
     },
     "Stores": {
-        "export": transfer.export_verb,
-        "import": transfer.import_verb,
-        "move": move.move,
-        "serve": serve.serve,
-        "fsck": check.fsck,
-        "bench": bench.bench,
-        "conformance": conformance.conformance,
-        "backends": installed.backends,
-        "config": installed.config,
+        "export": "transfer:export_verb",
+        "import": "transfer:import_verb",
+        "move": "move:move",
+        "serve": "serve:serve",
+        "fsck": "check:fsck",
+        "bench": "bench:bench",
+        "conformance": "conformance:conformance",
+        "backends": "installed:backends",
+        "config": "installed:config",
     },
 }
-"""Every verb, under the heading that it has in the help."""
+"""Every verb, under the heading that it has in the help, and where below ``distqueue.cli`` it is."""
 
 
 def main() -> int:
@@ -94,8 +77,8 @@ def main() -> int:
         return report(error)
 
 
-def build(*, is_rich: bool) -> typer.Typer:
-    """Return the command with all verbs; with ``is_rich``, its help has boxes and colours."""
+def build(verb: str | None = None, *, is_rich: bool) -> typer.Typer:
+    """Return the command, with all verbs or with one; with ``is_rich``, its help has boxes and colours."""
     app = typer.Typer(
         name="distqueue",
         epilog=EXIT_CODES,
@@ -105,13 +88,27 @@ def build(*, is_rich: bool) -> typer.Typer:
     )
     app.callback()(_about)
     for panel, verbs in VERBS.items():
-        for name, function in verbs.items():
-            app.command(name, rich_help_panel=panel)(function)
+        for name, place in verbs.items():
+            if verb in (None, name):
+                app.command(name, rich_help_panel=panel)(_load(place))
     return app
 
 
+def _load(place: str) -> Callable[..., None]:
+    module, _, name = place.partition(":")
+    function: Callable[..., None] = getattr(import_module(f"distqueue.cli.{module}"), name)
+    return function
+
+
+def _verb_of(arguments: Sequence[str]) -> str | None:
+    """Return the verb that a command line begins with, if it is one; to import them all takes longer."""
+    names = {name for verbs in VERBS.values() for name in verbs}
+    return arguments[0] if arguments and arguments[0] in names else None
+
+
 def _run() -> int:
-    command = typer.main.get_command(build(is_rich=sys.stdout.isatty() and sys.stderr.isatty()))
+    is_rich = sys.stdout.isatty() and sys.stderr.isatty()
+    command = typer.main.get_command(build(_verb_of(sys.argv[1:]), is_rich=is_rich))
     try:
         command.main(prog_name="distqueue")
     except SystemExit as end:
