@@ -112,7 +112,9 @@ class Waiter:
         if self._is_closed:
             raise Closed("the queue was closed while waiting")
         if self._served is not None:
-            return
+            if not self._served.leases.get_loop().is_closed():
+                return
+            self._unpark(self._served)  # nobody can be told any longer what it waits for
         sleeper.seen = seen
         self._served = sleeper
         with self._changed:
@@ -124,9 +126,14 @@ class Waiter:
 
     def _withdraw(self, sleeper: _Sleeper) -> None:
         """Let the thread come back if it serves a sleeper that is gone."""
-        if self._served is sleeper and self._is_parking:
-            self._broker().unpark(sleeper.claim.token)
+        if self._served is sleeper and self._unpark(sleeper):
             sleeper.leases.get_loop().call_later(_PAUSE, self._withdraw, sleeper)  # if it had only begun
+
+    def _unpark(self, sleeper: _Sleeper) -> bool:
+        """Give up the claim of a sleeper, if it is parked; return whether it was."""
+        if self._is_parking:
+            self._broker().unpark(sleeper.claim.token)
+        return self._is_parking
 
     def _returned(self, leases: list[Lease]) -> None:
         """The thread is back, with what it claimed, or with news for whoever looks first."""

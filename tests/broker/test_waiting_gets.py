@@ -317,3 +317,25 @@ def test_a_claim_that_waits_outlives_the_broker_process(url: str, serve: Serve) 
         assert later is not None
         assert later.data == "second"
         delivery.ack()
+
+
+def test_a_get_is_served_though_those_of_a_loop_before_were_abandoned(url: str, serve: Serve) -> None:
+    serve()
+    queue = AsyncQueue(url)
+
+    async def abandon() -> None:
+        waits = asyncio.create_task(queue.get())
+        await asyncio.sleep(0.1)
+        assert not waits.done()
+
+    async def work() -> Delivery | None:
+        waits = asyncio.create_task(queue.get())
+        await asyncio.sleep(0.1)
+        await queue.put("x")
+        return await asyncio.wait_for(waits, PATIENCE)  # type: ignore[return-value]
+
+    asyncio.run(abandon())
+    delivery = asyncio.run(work())
+    assert delivery
+    assert (delivery.data, delivery.deliveries) == ("x", 1)
+    asyncio.run(queue.close())
