@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from distqueue import AsyncQueue, Closed, Delivery, Queue
+from distqueue import AsyncDelivery, AsyncQueue, Closed, Delivery, Queue
 from distqueue.broker.parked import LONGEST
 from distqueue.supervisor import Supervisor
 from tests.broker.conftest import PATIENCE, wait_until
@@ -328,11 +328,11 @@ def test_a_get_is_served_though_those_of_a_loop_before_were_abandoned(url: str, 
         await asyncio.sleep(0.1)
         assert not waits.done()
 
-    async def work() -> Delivery | None:
+    async def work() -> AsyncDelivery | None:
         waits = asyncio.create_task(queue.get())
         await asyncio.sleep(0.1)
         await queue.put("x")
-        return await asyncio.wait_for(waits, PATIENCE)  # type: ignore[return-value]
+        return await asyncio.wait_for(waits, PATIENCE)
 
     asyncio.run(abandon())
     delivery = asyncio.run(work())

@@ -13,6 +13,8 @@ import pytest
 
 from .conftest import URL, Shell
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--seconds", "0.1", "--size", "64")
 LONG = ("bench", "-u", URL, "--seconds", "600", "--batch", "1", "--processes", "2+2")
 

@@ -14,6 +14,8 @@ from distqueue.conformance.report import read_reports
 
 from .conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 STOPS: Final = """
 import os, time
 from distqueue.conformance.processes import OtherProcess

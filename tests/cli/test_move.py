@@ -12,6 +12,8 @@ from tests.transfer.conftest import Store, fences
 from .conftest import Shell
 from .test_terminal import terminal
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW, LAST = "json:///Queue.json", "sqlite:///new.db", "json:///last.json"
 
 

@@ -25,6 +25,8 @@ from tests.transfer.conftest import Store, everything, fences
 
 from .conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("DISTQUEUE_MOVE_KILLS", "2"))
 """So many for each pair of stores."""
 PAIRS = {
@@ -118,7 +120,6 @@ def serve(shell: Shell, url: str, stack: ExitStack) -> None:
     stack.callback(child.terminate)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_move_killed_in_the_middle_is_finished_by_the_same_command(

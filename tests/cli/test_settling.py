@@ -8,6 +8,8 @@ import pytest
 
 from .conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 
 def take(shell: Shell) -> dict[str, Any]:
     """Get a task with a lease."""

@@ -28,6 +28,8 @@ from .engines import (
     suite_of,
 )
 
+pytestmark = pytest.mark.slow
+
 type Check = Callable[[BackendConformance], object]
 type Wrap = Callable[[Broker], Broker]
 FOUND_OUT = (AssertionError, TimeoutError, TooLarge, pytest.fail.Exception)

@@ -23,6 +23,8 @@ from .broken import (
     wrapped,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Turns(Wrapper):
     """Sends other commands than it was given."""

@@ -13,6 +13,8 @@ import pytest
 from distqueue.conformance.report import ClauseResult, Report, State, SubjectReport, read_reports
 from distqueue.conformance.table import by_capability, by_group, page, remarks
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = """
 import pytest
 

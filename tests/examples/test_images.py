@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from distqueue import Queue
 from tests.examples.conftest import Example
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = "images"
 ALBUMS = ("sea", "hills")

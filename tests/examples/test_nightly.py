@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.examples.conftest import Example
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = "nightly"
 

@@ -18,6 +18,8 @@ from distqueue_backends.json.format import CLOSE
 
 from .support import ack, beside, claimed, compact, expect, fsck, opened, put, ready_ids, state_of, stored
 
+pytestmark = pytest.mark.slow
+
 type State = dict[str, Any]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import pytest
+
 from distqueue.commands import (
     Ack,
     Browse,
@@ -28,6 +30,8 @@ from distqueue.task import TaskRecord, TaskState
 from distqueue_backends.memory import MemoryBackend, MemoryOptions
 from tests.json.random_commands import QUEUES, Commands
 from tests.json.support import HandClock, expect
+
+pytestmark = pytest.mark.slow
 
 type Seen = tuple[TaskState | None, TaskEvent, TaskState | None]
 

@@ -13,6 +13,8 @@ import pytest
 from distqueue import Queue, TaskState
 from tests.worker.conftest import APP, Bench, wait_until
 
+pytestmark = pytest.mark.slow
+
 MORE = """
 
 class Wordless(RetryTask):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.worker.conftest import Bench, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_runs_may_end_within_the_grace(bench: Bench) -> None:
