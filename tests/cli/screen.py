@@ -85,12 +85,10 @@ class Terminal:
 
     def _read(self, is_enough: Any, complaint: str) -> None:
         deadline = time.monotonic() + _BOUND
-        while True:
+        while not is_enough():
             assert time.monotonic() < deadline, f"{complaint}:\n{self.text}"
             if select.select([self.own], [], [], 0.05)[0]:
                 self._take()
-            elif is_enough():  # a picture comes in pieces: it is looked at when no more come
-                return
 
     def _take(self) -> None:
         data = os.read(self.own, 65536)

@@ -138,7 +138,9 @@ def test_output_that_goes_elsewhere_still_does(shop: Shell, terminal: Terminal) 
 def test_failures_are_listed_and_their_tracebacks_stand_above(shop: Shell, terminal: Terminal) -> None:
     ids = enqueue(shop, "fail", "no [red]route[/red]", "\x1b[31mtwo\nlines", **{"max-attempts": "1"})
     child = start(terminal)
-    terminal.wait_for("failed 2 ", "dead 2 ")
+    errors = ["ValueError: no [red]route[/red]", r"ValueError: \x1b[31mtwo"]
+    shown = [f"fail   {task_id}" for task_id in ids]
+    terminal.wait_for("failed 2 ", "dead 2 ", *shown, *errors)
     rows = [line.split(maxsplit=4) for line in terminal.lines if line[2:3] == ":" and " fail " in line]
     assert sorted(row[2] for row in rows) == sorted(ids)
     assert sorted(row[4] for row in rows) == [
