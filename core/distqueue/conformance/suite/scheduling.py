@@ -34,7 +34,7 @@ class Scheduling(Subject):
         look="the comparison of due time and clock: direction, unit, rounding to whole seconds",
     )
     def test_a_delayed_task_comes_when_it_is_due(self) -> None:
-        self.put(task_id="it", delay=self.moment)
+        self.put(task_id="it", delay=4 * self.moment)
         record = self.record("it")
         lease = self.until(lambda: next(iter(self.claim(lease=LONG)), None), "the task to be due")
         assert lease.task_id == "it"

@@ -57,9 +57,9 @@ class Unique(Subject):
         look="the index of keys covers scheduled tasks, also those that retry sent there",
     )
     def test_a_scheduled_task_holds_its_key(self) -> None:
-        self.put(task_id="first", unique="key", delay=self.moment)
+        self.put(task_id="first", unique="key", delay=4 * self.moment)
         self.taken()
-        self.pass_time(self.moment)
+        self.pass_time(4 * self.moment)
         self.ok(Retry(queue=self.queue, receipt=self.take("first").receipt, delay=LONG), Settled)
         assert self.state("first") is TaskState.SCHEDULED
         self.taken()
