@@ -4,6 +4,28 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+from tests.servers.chosen import own_postgres, postgres_url, stop_servers
+from tests.servers.postgresql import Server
+
 # A shell starts what runs in the background with SIGINT ignored, which child processes would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(name="postgres_url", scope="session")
+def _postgres_url() -> str:
+    """The URL of a PostgreSQL database; a test that needs it is skipped where there is none."""
+    return postgres_url()
+
+
+@pytest.fixture(name="own_postgres", scope="session")
+def _own_postgres() -> Server:
+    """A PostgreSQL server that may be killed and started again."""
+    return own_postgres()
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers that tests have started."""
+    stop_servers()
