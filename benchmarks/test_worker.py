@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import run_rounds
 from benchmarks.test_broker import cpu_seconds
+from benchmarks.workers.ours import Ours
 from benchmarks.workers.records import Ran
 from benchmarks.workers.system import Store, System, Worker, working
 from benchmarks.workers.systems import (
-    Ours,
     broker_process,
     huey,
     json,

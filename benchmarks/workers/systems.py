@@ -13,38 +13,14 @@ from redis import Redis
 from taskiq_redis import ListQueueBroker, RedisStreamBroker
 
 from benchmarks.peers.ours import served
-from benchmarks.workers import handlers_distqueue, handlers_huey, handlers_taskiq
+from benchmarks.workers import handlers_huey, handlers_taskiq
 from benchmarks.workers.handlers_taskiq import TaskiqBroker
+from benchmarks.workers.ours import Ours
 from benchmarks.workers.system import Store, System
 from benchmarks.workers.valkey import Fsync, serving
 
 IN_FLIGHT: Final = 50
 """How many tasks taskiq's client stores at the same time where it may: its connections."""
-
-
-class Ours(Store):
-    """A store of ours; what is settled is durable."""
-
-    def __init__(self, url: str, concurrency: int) -> None:
-        app = f"{handlers_distqueue.__name__}:app"
-        super().__init__(url, ["distqueue", "work", app, "-u", url, "-c", str(concurrency)])
-        self.app, self._note = handlers_distqueue.make(url)
-        self.queue = self.app.queue()
-        self.queue.stats()  # makes the store
-
-    def enqueue(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self._note.enqueue(number)
-
-    def fill(self, numbers: Sequence[int]) -> None:
-        self._note.enqueue_many([(number,) for number in numbers])
-
-    def left(self) -> int:
-        stats = self.queue.stats()
-        return stats.ready + stats.leased
-
-    def close(self) -> None:
-        self.app.close()
 
 
 class Taskiq(Store):
