@@ -57,13 +57,13 @@ def check_all(ran: Iterable[Ran], numbers: Iterable[int], store: Store) -> None:
     assert store.left() == 0
 
 
-def drained(system: System, folder: Path) -> float:
+def drained(system: System, folder: Path, count: int = DRAINED) -> float:
     """Fill a store, let a worker drain it, and return the rate."""
-    numbers = range(DRAINED)
+    numbers = range(count)
     with TemporaryDirectory(dir=folder) as directory, system.fresh(directory) as store:
         store.fill(numbers)
         with working(store, directory) as worker:
-            ran = worker.wait_for(DRAINED)
+            ran = worker.wait_for(count)
         check_all(ran, numbers, store)
     return rate(ran)
 
