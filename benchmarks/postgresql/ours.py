@@ -12,7 +12,7 @@ from distqueue.bench.contender import Distqueue
 
 def install(url: str) -> None:
     """Make the tables."""
-    subprocess.run([sys.executable, "-m", "distqueue", "migrate", url], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "distqueue", "migrate", "-u", url], check=True, capture_output=True)
 
 
 OURS: Final = Entry("distqueue", install, Distqueue)
