@@ -1,0 +1,74 @@
+"""The page on moving to PostgreSQL, by the letter: there and back."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from distqueue import Queue
+from tests.docs.pages import ROOT, links, page
+
+PAGE = page("docs/howto/move-to-postgres.md")
+OLD = "json:////srv/app/Queue.json"
+NEW = "postgresql://queue@db.example.org/app"
+ELSEWHERE = ("pip ", "createuser ", "createdb ", "distqueue bench ")
+"""What is not done here."""
+
+
+@pytest.fixture
+def new(postgres_url: str) -> Iterator[str]:
+    """The URL of a store that is not there yet."""
+    schema = f"moved_{uuid.uuid4().hex[:12]}"
+    yield f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+
+
+def script(section: str, old: str, new: str) -> str:
+    """Return the commands below a heading, for other stores."""
+    text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    commands = [
+        line for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE) if not line.startswith(ELSEWHERE)
+    ]
+    return "\n".join(commands).replace(":SECRET@", "@").replace(OLD, f"'{old}'").replace(NEW, f"'{new}'")
+
+
+def run(*scripts: str) -> str:
+    """Run them as one, up to the first command that fails."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
+    env["PATH"] = f"{os.path.dirname(sys.executable)}:{env['PATH']}"
+    command = ["bash", "-euc", "\n".join(scripts)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_way_there_and_back(tmp_path: Path, new: str) -> None:
+    old = f"json:///{tmp_path}/Queue.json"
+    with Queue(old, name="emails") as queue:
+        queue.put_many([1, 2, 3])
+    there = [script(section, old, new) for section in ("Before", "Do it")]
+    said = run(*there)
+    assert "queue emails: 3 tasks and 0 remembered ids moved, the same at both ends" in said
+    with Queue(new, name="emails") as queue:
+        delivery = queue.get(timeout=0)
+        assert delivery is not None
+        assert delivery.data == 1
+        delivery.ack()
+        queue.put(4)
+    run(there[1].splitlines()[0], script("Roll back", old, new))
+    with Queue(old, name="emails") as queue:
+        assert [delivery.data for delivery in queue.get_many(10, timeout=0)] == [2, 3, 4]
+
+
+def test_its_links_are_there() -> None:
+    for link in links(PAGE):
+        assert (ROOT / "docs/howto" / link).is_file(), link
