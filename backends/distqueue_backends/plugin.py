@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from distqueue.plugins import BackendSpec, hookimpl
 from distqueue_backends.json.options import JSON_CAPABILITIES, JsonOptions
 from distqueue_backends.memory import MEMORY_CAPABILITIES, MemoryOptions
+from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions
 from distqueue_backends.sharded.options import SHARDED_CAPABILITIES, ShardedOptions
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
 
@@ -49,4 +50,14 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         options=SqliteOptions,
         summary="one SQLite database, shared by the processes of one machine",
         harness="distqueue_backends.harness:SqliteHarness",
+    )
+    yield BackendSpec(
+        schemes=("postgresql", "postgres"),
+        load="distqueue_backends.postgresql.backend:PostgresBackend",
+        contract="1",
+        capabilities=POSTGRES_CAPABILITIES,
+        options=PostgresOptions,
+        summary="a PostgreSQL database, shared by any number of machines",
+        install_hint="pip install 'distqueue[postgresql]'",
+        harness="distqueue_backends.postgresql.harness:PostgresHarness",
     )

@@ -66,6 +66,14 @@ class Fsck(msgspec.Struct, frozen=True, kw_only=True):
     kept_aside: str | None = None
 
 
+class Migration(msgspec.Struct, frozen=True, kw_only=True):
+    """From which version of its tables a store goes to which, and the SQL for that if it was asked for."""
+
+    before: int
+    after: int
+    sql: str = ""
+
+
 class OpenStore(Broker):
     """A store that this process has open: what a URL opens, and a broker process serves.
 
@@ -82,6 +90,13 @@ class OpenStore(Broker):
     def fsck(cls, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
         """Examine the store at a URL, and mend it if ``repair`` is true; nobody else may change it."""
         raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
+
+    @classmethod
+    def migrate(cls, url: StoreURL, options: Any, *, only_sql: bool) -> Migration:
+        """Make the tables of the store, or bring them up to date; with ``only_sql``, say by which SQL."""
+        raise Unsupported(
+            f"{url.scheme}: has nothing to migrate; a store is made and kept up to date by opening it"
+        )
 
     @classmethod
     def within(cls, url: StoreURL, options: Any, connection: object) -> Broker:

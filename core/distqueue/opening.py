@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 
 import msgspec
 
-from distqueue.backend import Fsck, OpenStore
+from distqueue.backend import Fsck, Migration, OpenStore
 from distqueue.broker import Broker
 from distqueue.broker.connection import Connection
 from distqueue.broker.door import Door
@@ -41,6 +41,9 @@ class BackendClass(Protocol):
 
     def on_clock(self, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
         """Open the store so that it reads the time from a clock of the caller's."""
+
+    def migrate(self, url: StoreURL, options: Any, *, only_sql: bool) -> Migration:
+        """Make the tables of the store, or bring them up to date."""
 
     def fsck(self, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
         """Examine the store, and mend it if ``repair`` is true."""
@@ -129,6 +132,22 @@ def examine_store(url: str | StoreURL, *, repair: bool = False, **options: objec
     place = url if isinstance(url, StoreURL) else parse_url(url)
     backend_class, given = _find_backend(place, installed_plugins(), options)
     return backend_class.fsck(place, given, repair=repair)
+
+
+def migrate_store(url: str | StoreURL, *, only_sql: bool = False, **options: object) -> Migration:
+    """Make the tables of the store at a URL, or bring them up to date; with ``only_sql``, only say how.
+
+    Raises:
+        ConfigError: the URL or an option is wrong, or no plugin can be used for it.
+        StoreError: the database cannot be reached.
+        Unsupported: the backend needs no such thing.
+
+    >>> migrate_store("postgresql://app@db.example.org/shop").after         # doctest: +SKIP
+    1
+    """
+    place = url if isinstance(url, StoreURL) else parse_url(url)
+    backend_class, given = _find_backend(place, installed_plugins(), options)
+    return backend_class.migrate(place, given, only_sql=only_sql)
 
 
 def load_backend_class(plugin: BackendPlugin) -> BackendClass:

@@ -43,7 +43,7 @@ def test_every_verb_has_a_section_that_names_its_options(name: str) -> None:
 def test_every_verb_has_url_and_queue_where_that_makes_sense(name: str) -> None:
     options = {option for parameter in commands()[name].params for option in parameter.opts}
     assert ("--url" in options) == (name not in ("backends", "conformance", "move"))
-    no_queue = ("backends", "bench", "conformance", "demo", "fsck", "schedules", "serve")
+    no_queue = ("backends", "bench", "conformance", "demo", "fsck", "migrate", "schedules", "serve")
     assert ("--queue" in options) == (name not in no_queue)
 
 

@@ -49,7 +49,7 @@ def test_fsck_of_nothing_creates_nothing(shell: Shell) -> None:
 
 def test_backends_are_listed_with_what_they_are(shell: Shell) -> None:
     rows = {line.split("\t")[0]: line.split("\t") for line in shell("backends").lines}
-    assert list(rows) == ["name", "json", "memory", "sharded-json", "sqlite"]
+    assert list(rows) == ["name", "json", "memory", "postgres", "postgresql", "sharded-json", "sqlite"]
     assert rows["json"][1:3] == ["ok", "distqueue"]
     first = shell("backends", "--json").json_lines[0]
     assert first["scheme"] == "json"

@@ -124,9 +124,9 @@ def test_a_scheme_like_no_other_is_told_what_to_install(site: Site) -> None:
 def test_a_planned_backend_is_said_to_be_planned(site: Site) -> None:
     site.add("acme-queue", acme="acme_plugin")
     with pytest.raises(UnknownBackend) as caught:
-        site.plugins().resolve("postgresql")
+        site.plugins().resolve("nats")
     assert str(caught.value) == (
-        "no backend for postgresql: URLs; it is planned, but not part of this release (installed: acme)"
+        "no backend for nats: URLs; it is planned, but not part of this release (installed: acme)"
     )
 
 

@@ -50,6 +50,7 @@ VERBS: Final[dict[str, dict[str, str]]] = {
         "export": "transfer:export_verb",
         "import": "transfer:import_verb",
         "move": "move:move",
+        "migrate": "migrate:migrate",
         "serve": "serve:serve",
         "fsck": "check:fsck",
         "bench": "bench:bench",

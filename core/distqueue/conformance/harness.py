@@ -54,6 +54,13 @@ class Harness:
         directory.mkdir()
         return self.url.replace("{tmp}", str(directory)).replace("{name}", name)
 
+    def absent_url(self) -> str:
+        """Return the URL of a store that does not exist, and that nobody has prepared.
+
+        Another one than :meth:`fresh_url` where a store has to be prepared before it can be opened.
+        """
+        return self.fresh_url()
+
     def engine(self) -> str:
         """Return name and version of what stores the tasks, for the report."""
         return ""

@@ -9,10 +9,8 @@ from distqueue.errors import UnknownBackend
 from distqueue.options import nearest
 from distqueue.plugins.discovery import Installed
 
-_BUILT_IN: Final = frozenset({"json", "memory"})
-_PLANNED: Final = frozenset(
-    {"nats", "postgres", "postgresql", "redis", "rediss", "sharded-json", "sqlite", "valkey"}
-)
+_BUILT_IN: Final = frozenset({"json", "memory", "postgres", "postgresql", "sharded-json", "sqlite"})
+_PLANNED: Final = frozenset({"nats", "redis", "rediss", "valkey"})
 
 
 def unknown_backend(scheme: str, known: Sequence[str], off: Sequence[Installed]) -> UnknownBackend:

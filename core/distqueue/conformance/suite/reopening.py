@@ -246,7 +246,7 @@ class Reopening(Tidying):
         look="open with create=False: a driver that makes a missing file or database by itself",
     )
     def test_a_missing_store_is_not_made(self) -> None:
-        url = self.fresh_url()
+        url = self.rig.absent_url()
         for _ in range(2):
             with pytest.raises(StoreMissing):
                 self.open(url, create=False)

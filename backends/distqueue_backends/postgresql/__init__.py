@@ -1,0 +1,1 @@
+"""``postgresql:``: a schema of a PostgreSQL database, shared by any number of machines."""

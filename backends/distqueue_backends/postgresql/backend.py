@@ -1,0 +1,400 @@
+"""``postgresql:``: a schema of a PostgreSQL database, shared by any number of machines.
+
+Each verb is one function in the database, called with arrays. What is asked with one call of ``apply`` is one
+transaction; a single verb is one statement, and so one round trip (``docs/decisions/0017``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final, Self
+
+import msgspec
+import psycopg
+
+from distqueue import commands as c
+from distqueue.backend import Migration
+from distqueue.capabilities import Capabilities, Durability, WakeUp
+from distqueue.commands import Ack, Command, Put
+from distqueue.errors import Closed, Refused, StoreError, StoreFailed, TaskNotFound
+from distqueue.fences import EVERY, OPEN, FenceLevel, Fencing
+from distqueue.forking import close_after_fork
+from distqueue.limits import MAX_BATCH_BYTES
+from distqueue.outcomes import expect
+from distqueue.results import (
+    Browsed,
+    Claimed,
+    Cleared,
+    Counted,
+    Fenced,
+    Loaded,
+    Outcome,
+    PauseSet,
+    Purged,
+    Redriven,
+    Removed,
+    Seen,
+    Settled,
+    Stored,
+)
+from distqueue.retry import Backoff
+from distqueue.task import RememberedTask, TaskRecord, TaskState
+from distqueue.urls import StoreURL
+from distqueue_backends.postgresql import administration, reading
+from distqueue_backends.postgresql.bells import Bells, bells_of, let_go
+from distqueue_backends.postgresql.conninfo import parameters
+from distqueue_backends.postgresql.hint import BEGINNING, Hint
+from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
+from distqueue_backends.postgresql.refusals import fenced
+from distqueue_backends.postgresql.schema import VERSION, bring_up_to_date, check_version, script
+from distqueue_backends.postgresql.server import look_at, settings
+from distqueue_backends.postgresql.session import Session, first_line
+from distqueue_backends.postgresql.settling import check_known, checked, settle, without_repeats
+from distqueue_backends.postgresql.transactions import Transactions
+from distqueue_backends.postgresql.within import ApplicationTransaction
+from distqueue_backends.postgresql.writing import by_queue, put_by_queue
+from distqueue_backends.table.steps import check_together
+
+CLAIM: Final = "SELECT * FROM {}.claim(%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8)"
+PUTTING: Final = "SELECT {}.putting()"
+RECLAIM: Final = "SELECT * FROM {}.reclaim(%s, %s)"
+CANCEL: Final = "SELECT * FROM {}.cancel(%s, %s)"
+PURGE: Final = "SELECT * FROM {}.purge(%s, %s::text[])"
+REDRIVE: Final = "SELECT * FROM {}.redrive(%s, %s::text, %b::bytea)"
+SET_PAUSED: Final = "SELECT * FROM {}.set_paused(%s, %s)"
+QUEUES: Final = "SELECT name, fence, note FROM {}.queue ORDER BY name"
+_NO_FENCE: Final = (FenceLevel.NONE.value,)
+_LETS_SETTLE: Final = (FenceLevel.NONE.value, FenceLevel.DRAINING.value)
+
+
+class PostgresBackend(Transactions):
+    """A schema, with a connection of its own; the opens of one process share another one to be woken by."""
+
+    @classmethod
+    def open(cls, url: StoreURL, options: PostgresOptions, *, create: bool) -> Self:
+        """Open the store in the URL's database.
+
+        Raises:
+            StoreMissing, UnsupportedFormat: it was not migrated, or by another version.
+            StoreBusy, StoreError: it cannot be reached, or is not one to trust tasks to.
+        """
+        return cls(url, options)
+
+    @classmethod
+    def migrate(cls, url: StoreURL, options: PostgresOptions, *, only_sql: bool) -> Migration:
+        if only_sql:
+            return Migration(before=0, after=VERSION, sql=script(options.schema))
+        session = Session(parameters(url, options), {})
+        try:
+            session.connect(options.connect_timeout)
+            look_at(session, str(url))
+            before, after = bring_up_to_date(session.connection, options.schema)
+        except psycopg.Error as error:
+            raise StoreError(f"{url} cannot be migrated: {first_line(error)}; nothing was changed") from error
+        finally:
+            session.drop()
+        return Migration(before=before, after=after)
+
+    @classmethod
+    def within(cls, url: StoreURL, options: PostgresOptions, connection: object) -> ApplicationTransaction:
+        session = Session(parameters(url, options), settings(options))
+        return ApplicationTransaction(url, options, session, connection)
+
+    def __init__(self, url: StoreURL, options: PostgresOptions) -> None:
+        self._parameters = parameters(url, options)
+        super().__init__(url, options, self._new_session(options))
+        self._window = options.dedup_window
+        self._hints: dict[str, Hint] = {}
+        try:
+            self.session.connect(options.connect_timeout)
+            self._server = look_at(self.session, str(url))
+            check_version(self.session.connection, options.schema, str(url))
+            ((now,),) = self.session.execute(f"SELECT {self.schema}.clock()")
+            self.ahead = now - time.time()
+            if not self._server.syncs:
+                self.session.set("synchronous_commit", "on")
+        except psycopg.Error as error:
+            self.session.drop()
+            raise StoreFailed(f"{url} cannot be used: {error}") from error
+        except BaseException:
+            self.session.drop()
+            raise
+        self._capabilities = self._declared()
+        self._store = f"{sorted(self._parameters.items())} {options.schema} {options.listen}"
+        self._bells = bells_of(self._store, self._make_bells)
+        close_after_fork(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def _declared(self) -> Capabilities:
+        return msgspec.structs.replace(
+            POSTGRES_CAPABILITIES,
+            durability=Durability.REPLICATED if self._server.is_replicated else Durability.FSYNC,
+            wake_up=WakeUp.POLL if self.options.listen is Switch.OFF else WakeUp.PUSH,
+            dedup_window=self.options.dedup_window,
+            dedup_max=self.options.dedup_max,
+        )
+
+    def _new_session(self, options: PostgresOptions) -> Session:
+        return Session(self._parameters, settings(options), is_pooled=options.listen is Switch.OFF)
+
+    def _make_bells(self) -> Bells:
+        tidy = f"SELECT {self.schema}.tidy(%s::float8, %s::int4)"
+        window, most = self.options.dedup_window, self.options.dedup_max
+        session = self._new_session(self.options)
+        session.set("synchronous_commit", "off")  # a notification that is lost is none that anybody relies on
+        return Bells(
+            session,
+            f"distqueue/{self.options.schema}",
+            lambda session: session.execute(tidy, (window, most)),
+            may_listen=self.options.listen is Switch.AUTO,
+        )
+
+    def tell(self) -> None:
+        self._bells.ring(self.rung, is_dirty=self.is_dirty)
+
+    # --- Neighbours together ------------------------------------------------------------------------
+
+    def carry_out(self, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for kind, run in groupby(commands, type):
+            if kind is Put:
+                outcomes += self._allowed(run, self._checked_put, self.put)
+            elif kind is Ack:
+                outcomes += self._allowed(run, self._checked_ack, self.ack)
+            elif issubclass(kind, c.Settle):
+                outcomes += self._allowed(run, checked, self._settle_all)
+            else:
+                outcomes += [self._one(command) for command in run]
+        return outcomes
+
+    def put(self, tasks: Sequence[Put]) -> list[Outcome]:
+        return self._put(tasks, _NO_FENCE)
+
+    def _put(self, tasks: Sequence[Put], levels: Sequence[str]) -> list[Outcome]:
+        self.rung.update([put.queue for put in tasks])
+        return put_by_queue(self.ask, tasks, levels, self._window)
+
+    def ack(self, acks: Sequence[Ack]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for has_follow_ups, run in groupby(acks, lambda ack: bool(ack.then)):
+            if has_follow_ups:
+                outcomes += [self._ack_then(ack) for ack in run]
+            else:
+                outcomes += self._settle_all(list(run))
+        return outcomes
+
+    def _settle_all(self, commands: Sequence[c.Settle]) -> list[Outcome]:
+        self.is_dirty = True
+        outcomes: list[Any] = [None] * len(commands)
+        for queue, positions in by_queue(commands).items():
+            chosen = [commands[position] for position in positions]
+            answers: list[Outcome] = []
+            for part in without_repeats(chosen):
+                done = settle(self.ask, queue, part, self._window)
+                answers += done.outcomes
+                if done.has_freed or isinstance(part[0], c.Extend):
+                    self.rung.add(queue)
+            for position, outcome in zip(positions, answers):
+                outcomes[position] = outcome
+        return outcomes
+
+    def _ack_then(self, ack: Ack) -> Outcome:
+        """Ack a delivery and put what follows it, or do nothing."""
+        try:
+            check_together(ack.then)
+            with self.in_use.transaction():
+                done = settle(self.ask, ack.queue, [ack], self._window)
+                if done.has_freed:
+                    self.rung.add(ack.queue)
+                (settled,) = done.outcomes
+                if not isinstance(settled, Settled):
+                    return settled
+                stored = self._put(ack.then, _LETS_SETTLE)
+                if done.repeated:
+                    check_known(settled.task_id, ack.then, stored)
+                then = tuple([expect(each, Stored) for each in stored])
+                return msgspec.structs.replace(settled, then=then)
+        except Refused as refusal:
+            return refusal.with_traceback(None)
+
+    # --- Verbs, one by one --------------------------------------------------------------------------
+
+    def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
+        room = MAX_BATCH_BYTES - self.handed_out
+        if room <= 0:
+            return Claimed(leases=[])  # what the claims before it got fills the answer: claim again
+        seen = self._bells.version(queue)
+        hint = self._hints.setdefault(queue, Hint())
+        begin = hint.place()
+        asked = (queue, count, float(lease), token, room)
+        rows = self.ask(CLAIM, (*asked, *begin))
+        if rows[0][0] == "none" and begin != BEGINNING:
+            rows = self.ask(CLAIM, (*asked, *BEGINNING))
+        code, detail, _, _, _, wake_at, now, _, _, note, _, _, _ = rows[0]
+        if code == "fence":
+            raise fenced(queue, detail, note)
+        if code == "none":
+            hint.forget()
+            self.ahead = now - time.time()
+            return Claimed(leases=[], seen=Seen(seen, wake_at))
+        if len(rows) < count:
+            hint.forget()
+        else:
+            places = [(row[7], row[12]) for row in rows if row[12] is not None]
+            first, last = (places[0], places[-1]) if places else (None, None)
+            hint.claimed(first, last, lambda: self.ask(PUTTING)[0][0])
+        leases = [reading.lease_of(row, token) for row in rows]
+        self.handed_out += sum([len(each.data) for each in leases])
+        return Claimed(leases=leases)
+
+    def reclaim(self, queue: str, token: str) -> Claimed:
+        return Claimed(leases=[reading.lease_of(row, token) for row in self.ask(RECLAIM, (queue, token))])
+
+    def retry(
+        self,
+        queue: str,
+        receipt: str,
+        delay: float | None,
+        backoff: Backoff,
+        error: str | None,
+        traceback: str | None,
+    ) -> Settled:
+        return self._settled(
+            c.Retry(
+                queue=queue, receipt=receipt, delay=delay, backoff=backoff, error=error, traceback=traceback
+            )
+        )
+
+    def release(self, queue: str, receipt: str, delay: float) -> Settled:
+        return self._settled(c.Release(queue=queue, receipt=receipt, delay=delay))
+
+    def reject(self, queue: str, receipt: str, error: str | None, traceback: str | None) -> Settled:
+        return self._settled(c.Reject(queue=queue, receipt=receipt, error=error, traceback=traceback))
+
+    def extend(self, queue: str, receipt: str, lease: float) -> Settled:
+        return self._settled(c.Extend(queue=queue, receipt=receipt, lease=lease))
+
+    def _settled(self, command: c.Settle) -> Settled:
+        (outcome,) = self._settle_all([command])
+        if isinstance(outcome, Refused):
+            raise outcome
+        assert isinstance(outcome, Settled)  # noqa: S101 - for the type checker
+        return outcome
+
+    # --- Administration -----------------------------------------------------------------------------
+
+    def cancel(self, queue: str, task_id: str) -> Removed:
+        code, state, _ = self._administer(queue, CANCEL, _sayable(task_id))
+        if code == "missing":
+            raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
+        return Removed(task_id=task_id, state=TaskState(state))
+
+    def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
+        text = None if error is None else error.encode(errors="backslashreplace")
+        code, count, _, refused = self._administer(queue, REDRIVE, _sayable(task_id), text)
+        if code == "missing":
+            raise TaskNotFound(f"there is no dead task {task_id} in queue {queue}")
+        return Redriven(count=int(count), refused=tuple(refused))
+
+    def purge(self, queue: str, states: Sequence[TaskState]) -> Purged:
+        wanted = [TaskState(state).value for state in states or TaskState]
+        _, count, _ = self._administer(queue, PURGE, wanted)
+        return Purged(count=int(count))
+
+    def pause(self, queue: str, paused: bool) -> PauseSet:
+        self._administer(queue, SET_PAUSED, paused)
+        return PauseSet(paused=paused)
+
+    def fence(self, queue: str, level: FenceLevel, note: str) -> Fenced:
+        self.rung.add(queue)
+        return administration.set_fence(self.ask, queue, level, note)
+
+    def clear(self, queue: str) -> Cleared:
+        self.rung.add(queue)
+        administration.clear(self.ask, queue)
+        return Cleared()
+
+    def load(self, record: TaskRecord | RememberedTask, source: str) -> Loaded:
+        self.rung.add(record.queue)
+        return administration.load(self.ask, record, source, self._window)
+
+    def _administer(self, queue: str, statement: str, *arguments: Any) -> tuple[Any, ...]:
+        """Ask for something that changes a queue; return the code and what belongs to it."""
+        self.rung.add(queue)
+        self.is_dirty = True
+        (row,) = self.ask(statement, (queue, *arguments))
+        if row[0] == "fence":
+            raise fenced(queue, row[1], row[2])
+        return tuple(row)
+
+    # --- Reading --------------------------------------------------------------------------------------
+
+    def find(self, queue: str, task_id: str) -> TaskRecord | None:
+        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
+        found = reading.records(self.ask, queue, number, reading.BY_ID, _sayable(task_id))
+        return found[0] if found else None
+
+    def browse(
+        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
+    ) -> Browsed:
+        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
+        if order == "line":
+            numbers, _ = reading.cut_page(self.ask(reading.LINE, (number, limit)), limit)
+            found = reading.records(self.ask, queue, number, reading.BY_NUMBERS, numbers)
+            places = {each: position for position, each in enumerate(numbers)}
+            return Browsed(tasks=sorted(found, key=lambda record: places[record.number]))
+        wanted = [TaskState(state).value for state in states] or None
+        page = self.ask(reading.PAGE, (number, wanted, after or 0, limit + 1))
+        numbers, following = reading.cut_page(page, limit)
+        return Browsed(
+            tasks=reading.records(self.ask, queue, number, reading.BY_NUMBERS, numbers), next=following
+        )
+
+    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
+        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
+        rows = self.ask(reading.REMEMBERED, (number, after or 0, limit + 1))
+        following = rows[limit - 1][0] if len(rows) > limit else None
+        return Browsed(remembered=[reading.remembered_of(queue, row) for row in rows[:limit]], next=following)
+
+    def stats(self, queue: str) -> Counted:
+        rows = self.ask(QUEUES)
+        every = next((Fencing.of(FenceLevel(row[1]), row[2]) for row in rows if row[0] == EVERY), OPEN)
+        names = [row[0] for row in rows if row[0] != EVERY] if queue == EVERY else [queue]
+        counted = [reading.stats_of(name, self.ask(reading.COUNTS, (name,))[0]) for name in names]
+        store: dict[str, int | float | str | bool] = {
+            "postgresql": self._server.version,
+            "schema": self.options.schema,
+        }
+        if every is not OPEN:
+            store |= {"fence": every.level.value, "fence_note": every.note}
+        return Counted(queues=counted, store=store)
+
+    # --- Waiting ----------------------------------------------------------------------------------------
+
+    def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
+        if self._closing.is_set():
+            raise Closed("the store is closed; open the URL again")
+        longest = float("inf") if timeout is None else timeout
+        if seen.wake_at is not None:
+            longest = min(longest, max(0.0, seen.wake_at - self.ahead - time.time()))
+        return self._bells.wait(queue, seen.version, longest, self._closing)
+
+    # --- The end --------------------------------------------------------------------------------------
+
+    def shut(self) -> None:
+        let_go(self._store, self._bells)
+        self.session.drop()
+
+    def leave_to_parent(self) -> None:
+        """Close the connection that a fork copied; the server goes on to serve the parent by it."""
+        self.session.leave_to_parent()
+
+
+def _sayable(text: str | None) -> str | None:
+    """Return a task id, or one that no task has if no task can have this one."""
+    return text if text is None or (text.isascii() and "\0" not in text) else ""

@@ -1,0 +1,52 @@
+"""From the URL of a store to what libpq connects by: with TLS to wherever the network leads."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from distqueue.urls import StoreURL
+from distqueue_backends.postgresql.options import PostgresOptions, Switch
+
+
+def parameters(url: StoreURL, options: PostgresOptions) -> dict[str, str | int]:
+    """Return the connection parameters; what is not in the URL is left to libpq (``PGUSER``, ``.pgpass``)."""
+    host = url.host or options.host
+    found: dict[str, str | int | None] = {
+        "host": host.strip("[]"),
+        "port": url.port,
+        "user": url.user,
+        "password": url.password,
+        "dbname": url.path,
+        "application_name": application_name(options),
+        "connect_timeout": max(2, round(options.connect_timeout)),
+        "target_session_attrs": "read-write",
+        "client_encoding": "UTF8",
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+        **_tls(host, options),
+    }
+    return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def application_name(options: PostgresOptions) -> str:
+    """Return the name by which the server lists the connections to a store."""
+    return options.application_name or f"distqueue/{options.schema}"
+
+
+def _tls(host: str, options: PostgresOptions) -> dict[str, str]:
+    """Return the parameters of TLS: for a remote host it is required, unless it was switched off."""
+    files = {"sslrootcert": options.sslrootcert, "sslcert": options.sslcert, "sslkey": options.sslkey}
+    if any(map(_is_remote, host.split(","))) and options.tls is Switch.AUTO:
+        return {"sslmode": options.sslmode.value, **files}
+    return files
+
+
+def _is_remote(host: str) -> bool:
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return True

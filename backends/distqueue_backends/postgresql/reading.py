@@ -1,0 +1,164 @@
+"""Between rows of the database and what is seen of tasks: leases, records, counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from distqueue.fences import FenceLevel
+from distqueue.ids import make_receipt
+from distqueue.limits import MAX_BATCH_BYTES, MAX_FAILURE_ERROR, MAX_FAILURES, MAX_PRIORITY, MAX_TRACEBACK
+from distqueue.results import Lease, QueueStats
+from distqueue.task import DEFAULT_OPTIONS, FailedAttempt, RememberedTask, TaskRecord, TaskState
+
+type Execute = Callable[[str, Sequence[Any]], list[Any]]
+
+LOOK: Final = "SELECT q, paused, fence, note FROM {}.look(%s)"
+RECORD: Final = (
+    "SELECT id, tid, put_at, expires_in, keep_done, max_attempts, line, grp, uniq, publisher, headers, data, "
+    "state, place, until, failures, deliveries, token, settled, error FROM {}.record WHERE q = %s "
+)
+BY_ID: Final = RECORD + "AND tid = %s"
+BY_NUMBERS: Final = RECORD + "AND id = ANY(%b::int8[])"
+FAILED: Final = (
+    "SELECT id, attempt, at, verb, error, traceback FROM {}.failure WHERE q = %s AND id = ANY(%b::int8[]) "
+    "ORDER BY id, n"
+)
+PAGE: Final = "SELECT id, size FROM {}.page(%s, %s::text[], %s::int8, %s::int4)"
+LINE: Final = "SELECT id, size FROM {}.first_in_line(%s, %s::int4)"
+REMEMBERED: Final = (
+    "SELECT n, tid, at, crc, settled, deliveries, token FROM {}.gone "
+    "WHERE q = %s AND n > %s ORDER BY q, n LIMIT %s"
+)
+COUNTS: Final = "SELECT * FROM {}.counts(%s)"
+_MOST_OF_FAILURES: Final = MAX_FAILURES * (MAX_FAILURE_ERROR + MAX_TRACEBACK)
+
+
+def lease_of(row: Sequence[Any], token: str) -> Lease:
+    """Return what is handed out of a task."""
+    _, task_id, data, deliveries, failures, until, put_at, line, most, group, publisher, headers, _ = row
+    return Lease(
+        task_id=task_id,
+        data=data,
+        receipt=make_receipt(task_id, deliveries, token),
+        attempt=failures + 1,
+        deliveries=deliveries,
+        until=until,
+        put_at=put_at,
+        priority=MAX_PRIORITY - line,
+        max_attempts=most,
+        group=group,
+        publisher_id=publisher,
+        headers=_headers(headers),
+    )
+
+
+def records(execute: Execute, queue: str, number: int, statement: str, wanted: Any) -> list[TaskRecord]:
+    """Return the records of tasks, in the order of their numbers."""
+    rows = execute(statement, (number, wanted))
+    failed: dict[int, list[FailedAttempt]] = defaultdict(list)
+    if troubled := [row[0] for row in rows if row[15] or row[16]]:
+        for task, *attempt in execute(FAILED, (number, troubled)):
+            failed[task].append(_failed(attempt))
+    return [
+        _record(queue, row, tuple(failed.get(row[0], ()))) for row in sorted(rows, key=lambda row: row[0])
+    ]
+
+
+def cut_page(rows: Sequence[tuple[int, int]], limit: int) -> tuple[list[int], int | None]:
+    """Return the numbers for a page, fewer if the tasks get too large together, and that to go on from."""
+    size = 0
+    for count, (_, each) in enumerate(rows, 1):
+        size += each + (_MOST_OF_FAILURES if len(rows) > MAX_BATCH_BYTES // _MOST_OF_FAILURES else 0)
+        if (count == limit or size >= MAX_BATCH_BYTES) and count < len(rows):
+            return [number for number, _ in rows[:count]], rows[count - 1][0]
+    return [number for number, _ in rows], None
+
+
+def remembered_of(queue: str, row: Sequence[Any]) -> RememberedTask:
+    """Return the record of a task that is gone."""
+    _, task_id, at, checksum, settled, deliveries, token = row
+    receipt = None if token is None else make_receipt(task_id, deliveries, token)
+    return RememberedTask(
+        task_id=task_id, queue=queue, at=at, checksum=checksum, settled=settled, receipt=receipt
+    )
+
+
+def stats_of(queue: str, row: Sequence[Any]) -> QueueStats:
+    """Return the counts of a queue."""
+    paused, fence, note, ready, waiting, scheduled, leased, done, dead, remembered, expired, oldest, due = row
+    return QueueStats(
+        queue=queue,
+        ready=ready,
+        scheduled=scheduled,
+        leased=leased,
+        done=done,
+        dead=dead,
+        waiting=waiting,
+        remembered=remembered,
+        expired=expired,
+        paused=paused,
+        fence=FenceLevel(fence),
+        fence_note=note,
+        oldest_ready_at=oldest,
+        next_due_at=due,
+    )
+
+
+def _record(queue: str, row: Sequence[Any], failures: tuple[FailedAttempt, ...]) -> TaskRecord:
+    (
+        number,
+        task_id,
+        put_at,
+        expires_in,
+        keep_done,
+        most,
+        line,
+        group,
+        unique,
+        publisher,
+        headers,
+        data,
+        state,
+    ) = row[:13]
+    place, until, failed, deliveries, token, settled, error = row[13:]
+    return TaskRecord(
+        task_id=task_id,
+        queue=queue,
+        state=TaskState(state),
+        data=msgspec.Raw(data),
+        number=number,
+        place=place,
+        priority=MAX_PRIORITY - line,
+        attempt=failed + (state != TaskState.DEAD),
+        deliveries=deliveries,
+        put_at=put_at,
+        until=until,
+        max_attempts=most,
+        expires_at=None if expires_in is None else put_at + expires_in,
+        keep_done=keep_done or DEFAULT_OPTIONS.keep_done,  # this object is omitted in an export
+        group=group,
+        unique=unique,
+        publisher_id=publisher,
+        headers=_headers(headers),
+        receipt=None if token is None else make_receipt(task_id, deliveries, token),
+        settled=settled,
+        error=_text(error),
+        failures=failures,
+    )
+
+
+def _failed(row: Sequence[Any]) -> FailedAttempt:
+    attempt, at, verb, error, traceback = row
+    return FailedAttempt(attempt, at, verb, _text(error), _text(traceback))
+
+
+def _headers(text: str | None) -> dict[str, str] | None:
+    return None if text is None else msgspec.json.decode(text, type=dict[str, str])
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode()

@@ -1,0 +1,162 @@
+-- Tasks without a unique key and without a group, all at once. Arrays that are NULL stand for defaults; 0
+-- attempts for no limit. Only what was not stored is answered.
+CREATE FUNCTION put(_name text, _levels text[], _window float8, _tids text[], _crcs bigint[], _datas bytea[],
+    _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[], _keeps float8[],
+    _publishers text[], _headers text[])
+RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
+DECLARE r queue; _now float8; _new text[]; _known text[]; _ids bigint[];
+BEGIN
+    r := enter_new(_name);
+    IF r.fence <> ALL (_levels) THEN
+        RETURN QUERY SELECT 0::bigint, 'fence', r.fence, r.note;
+        RETURN;
+    END IF;
+    _now := clock();
+    PERFORM tick(r.q, _now);
+    WITH i AS (
+        INSERT INTO task (q, id, tid, put_at, crc, data, line, due, max_attempts, expires_in, keep_done,
+            publisher, headers)
+        SELECT r.q, nextval('number'), u.tid, _now, u.crc, u.data, coalesce(u.line, 31::smallint),
+            CASE WHEN coalesce(u.due, _now + u.delay) > _now THEN coalesce(u.due, _now + u.delay) END,
+            CASE WHEN u.attempts IS NULL THEN 5 WHEN u.attempts = 0 THEN NULL ELSE u.attempts END,
+            u.expires, coalesce(u.keep, 0), u.publisher, u.headers
+        FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps, _publishers, _headers)
+            AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers)
+        ON CONFLICT (q, tid) DO NOTHING
+        RETURNING id, tid, line, due, expires_in, octet_length(data) AS size
+    ), s AS (
+        INSERT INTO ready (q, line, id, size) SELECT r.q, line, id, size FROM i WHERE due IS NULL
+    ), h AS (
+        INSERT INTO hidden (q, id, line, size, leased, until)
+            SELECT r.q, id, line, size, false, due FROM i WHERE due IS NOT NULL
+    ), e AS (
+        INSERT INTO expiring (q, at, id) SELECT r.q, _now + expires_in, id FROM i WHERE expires_in IS NOT NULL
+    )
+    SELECT coalesce(array_agg(tid), '{}') INTO _new FROM i;
+    -- Looked up now, as an ack may have committed while the id was being inserted.
+    SELECT array_agg(g.tid) INTO _known FROM gone g
+        WHERE g.q = r.q AND g.tid = ANY (_new) AND g.at > _now - _window;
+    IF _known IS NOT NULL THEN
+        WITH d AS (DELETE FROM task WHERE q = r.q AND tid = ANY (_known) RETURNING id)
+            SELECT array_agg(id) INTO _ids FROM d;
+        DELETE FROM ready WHERE q = r.q AND line BETWEEN 0 AND 31 AND id = ANY (_ids);
+        DELETE FROM hidden WHERE q = r.q AND id = ANY (_ids);
+        DELETE FROM expiring WHERE q = r.q AND id = ANY (_ids);
+    ELSIF cardinality(_new) = cardinality(_tids) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT v.ord, CASE WHEN v.crc = coalesce(t.crc, g.crc) THEN 'duplicate' ELSE 'mismatch' END, v.tid, ''
+        FROM (SELECT u.*, row_number() OVER (PARTITION BY u.tid ORDER BY u.ord) AS nth
+            FROM unnest(_tids, _crcs) WITH ORDINALITY AS u (tid, crc, ord)) v
+        LEFT JOIN task t ON t.q = r.q AND t.tid = v.tid
+        LEFT JOIN gone g ON g.q = r.q AND g.tid = v.tid AND g.at > _now - _window
+        WHERE NOT (v.nth = 1 AND v.tid = ANY (_new) AND (_known IS NULL OR v.tid <> ALL (_known)))
+        ORDER BY v.ord;
+END $$;
+
+-- Tasks of which some have a unique key or a group, one after the other.
+CREATE FUNCTION put_special(_name text, _levels text[], _window float8, _tids text[], _crcs bigint[],
+    _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[],
+    _keeps float8[], _publishers text[], _headers text[], _grps text[], _uniqs text[])
+RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
+DECLARE r queue; u record; t task; _now float8; _due float8; _holder text; _crc bigint; _line smallint;
+BEGIN
+    r := enter_new(_name);
+    IF r.fence <> ALL (_levels) THEN
+        RETURN QUERY SELECT 0::bigint, 'fence', r.fence, r.note;
+        RETURN;
+    END IF;
+    _now := clock();
+    PERFORM tick(r.q, _now);
+    PERFORM 1 FROM grp WHERE q = r.q AND name = ANY (_grps) ORDER BY name FOR UPDATE;
+    FOR u IN SELECT * FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps,
+        _publishers, _headers, _grps, _uniqs) WITH ORDINALITY
+        AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers, grp, uniq, ord)
+    LOOP
+        ord := u.ord; detail := u.tid; more := '';
+        _due := coalesce(u.due, _now + u.delay);
+        IF _due <= _now THEN _due := NULL; END IF;
+        _line := coalesce(u.line, 31::smallint);
+        INSERT INTO task (q, id, tid, put_at, crc, data, line, due, max_attempts, expires_in, keep_done,
+            publisher, headers, grp, uniq)
+            VALUES (r.q, nextval('number'), u.tid, _now, u.crc, u.data, _line, _due,
+                CASE WHEN u.attempts IS NULL THEN 5 WHEN u.attempts = 0 THEN NULL ELSE u.attempts END,
+                u.expires, coalesce(u.keep, 0), u.publisher, u.headers, u.grp, u.uniq)
+            ON CONFLICT (q, tid) DO NOTHING RETURNING id INTO t.id;
+        IF NOT found THEN
+            SELECT crc INTO _crc FROM task WHERE q = r.q AND tid = u.tid;
+            code := CASE WHEN _crc = u.crc THEN 'duplicate' ELSE 'mismatch' END;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        SELECT crc INTO _crc FROM gone WHERE q = r.q AND tid = u.tid AND at > _now - _window;
+        IF found THEN
+            DELETE FROM task WHERE q = r.q AND id = t.id;
+            code := CASE WHEN _crc = u.crc THEN 'duplicate' ELSE 'mismatch' END;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        IF u.uniq IS NOT NULL THEN
+            _holder := take_key(r.q, u.uniq, t.id);
+            IF _holder IS NOT NULL THEN
+                DELETE FROM task WHERE q = r.q AND id = t.id;
+                code := 'unique'; detail := u.uniq; more := _holder;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+        END IF;
+        IF u.grp IS NOT NULL THEN
+            _line := join_group(r.q, u.grp, _line, t.id);
+            IF _line <> coalesce(u.line, 31::smallint) THEN
+                DELETE FROM task WHERE q = r.q AND id = t.id;
+                DELETE FROM held WHERE q = r.q AND key = u.uniq AND id = t.id;
+                code := 'group'; detail := u.grp; more := (31 - _line)::text;
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+        END IF;
+        PERFORM stand(r.q, t.id, _line, octet_length(u.data), u.grp, _due);
+        IF u.expires IS NOT NULL THEN
+            INSERT INTO expiring (q, at, id) VALUES (r.q, _now + u.expires, t.id);
+        END IF;
+    END LOOP;
+END $$;
+
+-- Take a unique key, or return the id of the task that holds it.
+CREATE FUNCTION take_key(_q int, _key text, _id bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE _holder text;
+BEGIN
+    LOOP
+        INSERT INTO held (q, key, id) VALUES (_q, _key, _id) ON CONFLICT (q, key) DO NOTHING;
+        IF found THEN RETURN NULL; END IF;
+        SELECT t.tid INTO _holder FROM held h JOIN task t ON t.q = h.q AND t.id = h.id
+            WHERE h.q = _q AND h.key = _key;
+        IF found THEN RETURN _holder; END IF;  -- else it was let go of just now
+    END LOOP;
+END $$;
+
+-- Become the last member of a group, which is locked then; return its line, if that is another one.
+CREATE FUNCTION join_group(_q int, _grp text, _line smallint, _id bigint) RETURNS smallint LANGUAGE plpgsql AS $$
+DECLARE _its smallint;
+BEGIN
+    INSERT INTO grp AS g (q, name, line) VALUES (_q, _grp, _line)
+        ON CONFLICT (q, name) DO UPDATE SET name = excluded.name RETURNING g.line INTO _its;
+    IF _its = _line THEN
+        INSERT INTO member (q, grp, id) VALUES (_q, _grp, _id);
+    END IF;
+    RETURN _its;
+END $$;
+
+-- A new task comes to stand where it belongs.
+CREATE FUNCTION stand(_q int, _id bigint, _line smallint, _size int, _grp text, _due float8) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF _due IS NOT NULL THEN
+        INSERT INTO hidden (q, id, line, size, leased, until) VALUES (_q, _id, _line, _size, false, _due);
+    ELSIF _grp IS NOT NULL AND EXISTS (SELECT FROM member WHERE q = _q AND grp = _grp AND id < _id) THEN
+        INSERT INTO waiting (q, id, line, place, size) VALUES (_q, _id, _line, _id, _size);
+    ELSE
+        INSERT INTO ready (q, line, id, size) VALUES (_q, _line, _id, _size);
+    END IF;
+END $$;

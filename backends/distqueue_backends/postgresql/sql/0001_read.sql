@@ -1,0 +1,71 @@
+-- A queue as it is now, for whoever looks: what has run out is gone or back in line, what is due has its place.
+CREATE FUNCTION look(_name text) RETURNS queue LANGUAGE plpgsql AS $$
+DECLARE r queue; _now float8;
+BEGIN
+    r := enter(_name);
+    IF r.q IS NOT NULL AND r.fence IN ('none', 'draining') THEN
+        _now := clock();
+        PERFORM tick(r.q, _now);
+        PERFORM place_due(r.q, _now, true);
+    END IF;
+    RETURN r;
+END $$;
+
+CREATE VIEW record AS
+    SELECT t.q, t.id, t.tid, t.put_at, t.expires_in, t.keep_done, t.max_attempts, t.line, t.grp, t.uniq,
+        t.publisher, t.headers, t.data, s.state, s.place, s.until, s.failures, s.deliveries, s.token, s.settled,
+        (SELECT e.error FROM last_error e WHERE e.q = t.q AND e.id = t.id) AS error
+    FROM task t JOIN standing s ON s.q = t.q AND s.id = t.id AND s.line = t.line;
+COMMENT ON VIEW record IS 'all that is known of each task, but for its failed attempts';
+
+-- The ids of the tasks in some states (all if NULL), from a number on, and how large they are.
+CREATE FUNCTION page(_q int, _states text[], _after bigint, _limit int) RETURNS TABLE (id bigint, size int)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF _states IS NULL THEN
+        RETURN QUERY SELECT t.id, octet_length(t.data) FROM task t
+            WHERE t.q = _q AND t.id > _after ORDER BY t.q, t.id LIMIT _limit;
+    ELSIF 'ready' = ANY (_states) THEN
+        RETURN QUERY SELECT t.id, octet_length(t.data) FROM task t
+            WHERE t.q = _q AND t.id > _after AND (SELECT s.state FROM standing s
+                WHERE s.q = t.q AND s.id = t.id AND s.line = t.line) = ANY (_states) ORDER BY t.q, t.id LIMIT _limit;
+    ELSE  -- without a look at each of many tasks that are ready
+        RETURN QUERY SELECT x.id, x.size FROM (
+            (SELECT h.id, h.size FROM hidden h WHERE h.q = _q AND h.id > _after
+                AND CASE WHEN h.leased THEN 'leased' ELSE 'scheduled' END = ANY (_states) ORDER BY h.q, h.id LIMIT _limit)
+            UNION ALL (SELECT d.id, d.size FROM dead d WHERE d.q = _q AND d.id > _after
+                AND 'dead' = ANY (_states) ORDER BY d.q, d.id LIMIT _limit)
+            UNION ALL (SELECT d.id, d.size FROM done d WHERE d.q = _q AND d.id > _after
+                AND 'done' = ANY (_states) ORDER BY d.q, d.id LIMIT _limit)
+            ) x ORDER BY x.id LIMIT _limit;
+    END IF;
+END $$;
+
+-- The ids of the first tasks in line, in that order.
+CREATE FUNCTION first_in_line(_q int, _limit int) RETURNS TABLE (id bigint, size int) LANGUAGE sql STABLE AS $$
+    SELECT x.id, x.size FROM (
+        (SELECT r.line, r.id AS place, r.id, r.size FROM ready r WHERE r.q = _q ORDER BY r.q, r.line, r.id LIMIT _limit)
+        UNION ALL (SELECT r.line, r.place, r.id, r.size FROM returned r WHERE r.q = _q
+            ORDER BY r.q, r.line, r.place, r.id LIMIT _limit)) x
+    ORDER BY x.line, x.place, x.id LIMIT _limit
+$$;
+
+CREATE FUNCTION counts(_name text) RETURNS TABLE (paused boolean, fence text, note text, ready bigint,
+    waiting bigint, scheduled bigint, leased bigint, done bigint, dead bigint, remembered bigint, expired bigint,
+    oldest_ready_at float8, next_due_at float8) LANGUAGE plpgsql AS $$
+DECLARE r queue;
+BEGIN
+    r := look(_name);
+    RETURN QUERY SELECT r.paused, r.fence, r.note,
+        (SELECT count(*) FROM ready x WHERE x.q = r.q) + (SELECT count(*) FROM returned x WHERE x.q = r.q)
+            + (SELECT count(*) FROM waiting x WHERE x.q = r.q),
+        (SELECT count(*) FROM waiting x WHERE x.q = r.q),
+        (SELECT count(*) FROM hidden x WHERE x.q = r.q AND NOT x.leased),
+        (SELECT count(*) FROM hidden x WHERE x.q = r.q AND x.leased),
+        (SELECT count(*) FROM done x WHERE x.q = r.q),
+        (SELECT count(*) FROM dead x WHERE x.q = r.q),
+        (SELECT count(*) FROM gone x WHERE x.q = r.q),
+        (SELECT coalesce(sum(x.count), 0)::bigint FROM expired x WHERE x.q = r.q),
+        (SELECT t.put_at FROM first_in_line(r.q, 1) f JOIN task t ON t.q = r.q AND t.id = f.id),
+        (SELECT min(x.until) FROM hidden x WHERE x.q = r.q AND NOT x.leased);
+END $$;

@@ -1,0 +1,20 @@
+-- What is called from outside finds its own schema, and has its plans pinned: the statistics of a queue see it
+-- full or empty, and a plan that was made for the one is slow for the other by an order of magnitude.
+DO $$
+DECLARE _function regprocedure;
+BEGIN
+    FOR _function IN SELECT oid FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+        AND proname IN ('put', 'put_special', 'claim', 'reclaim', 'ack', 'extend', 'give_back', 'look', 'page',
+            'first_in_line', 'counts', 'cancel', 'purge', 'redrive', 'set_paused', 'enter_alone', 'set_fence',
+            'clear_queue', 'tidy', 'load', 'putting',
+            'make_queue')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', _function);
+        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', _function);
+        EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off', _function);
+        EXECUTE format('ALTER FUNCTION %s SET enable_hashjoin = off', _function);
+        EXECUTE format('ALTER FUNCTION %s SET enable_mergejoin = off', _function);
+        EXECUTE format('ALTER FUNCTION %s SET enable_bitmapscan = off', _function);
+        EXECUTE format('ALTER FUNCTION %s SET jit = off', _function);
+    END LOOP;
+END $$;

@@ -1,0 +1,219 @@
+"""Carrying out the commands of a call in one transaction, whatever becomes of the connection meanwhile."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import IsolationLevel
+
+from distqueue import commands as c
+from distqueue.backend import Backend
+from distqueue.broker.again import apply_again
+from distqueue.commands import Ack, Command, Put
+from distqueue.errors import Closed, InvalidTask, OutcomeUnknown, Refused, StoreBusy, StoreFailed, StoreFull
+from distqueue.limits import check_batch
+from distqueue.results import Outcome
+from distqueue.urls import StoreURL
+from distqueue_backends.postgresql.options import PostgresOptions, Switch
+from distqueue_backends.postgresql.server import in_milliseconds
+from distqueue_backends.postgresql.session import Connection, Lost, Session, first_line
+
+ALONE: Final = 0.02
+"""How long a command among others waits for somebody's transaction, once one of them had to, in seconds."""
+_TOGETHER: Final = (c.Put, c.Ack, c.Retry, c.Release, c.Reject, c.Extend)
+_REPEATABLE: Final = (*_TOGETHER, c.Claim, *c.READS)
+BLOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+"""What is raised where somebody else's transaction holds what is needed."""
+_UNBINDABLE: Final = (psycopg.DataError, UnicodeEncodeError, OverflowError)
+
+
+class Transactions(Backend):
+    """What a backend does around its verbs, which ask the database by :meth:`ask`.
+
+    ``session`` is the connection; ``ahead`` by how much the server's clock is before that of this machine.
+    """
+
+    def __init__(self, url: StoreURL, options: PostgresOptions, session: Session) -> None:
+        super().__init__()
+        self.url = url
+        self.options = options
+        self.schema = f'"{options.schema}"'
+        self.session = session
+        self.ahead = 0.0
+        self.rung: set[str] = set()
+        """The queues in which there may be something to claim once the transaction is committed."""
+        self.is_dirty = False
+        """Whether ids have come to be remembered."""
+        self.handed_out = 0
+        """How many payload bytes the claims of the call have got."""
+        self.in_use: Connection
+        self._is_pooled = options.listen is Switch.OFF
+        self._statements: dict[str, str] = {}
+
+    @abstractmethod
+    def tell(self) -> None:
+        """Tell who waits of what was committed."""
+
+    def apply(self, commands: Sequence[Command]) -> list[Outcome]:
+        if self._closing.is_set():
+            raise Closed("the store is closed; open the URL again")
+        check_batch(commands, self.capabilities)
+        began = time.time() + self.ahead
+        deadline = time.monotonic() + self.options.connect_timeout
+        try:
+            return self._transact(commands)
+        except Lost as lost:
+            sent, why = lost.sent, str(lost)
+        if sent and not all(isinstance(command, _REPEATABLE) for command in commands):
+            raise OutcomeUnknown(
+                f"{why}; the commands may or may not have been carried out: look before again"
+            )
+        while True:
+            try:
+                self.session.connect(max(0.1, deadline - time.monotonic()))
+                return apply_again(self._transact, commands, began) if sent else self._transact(commands)
+            except Lost as lost:
+                sent, why = sent or lost.sent, str(lost)
+            except StoreBusy as busy:
+                if sent:
+                    raise OutcomeUnknown(f"{busy}; repeat it with the same task ids") from None
+                raise
+            if time.monotonic() >= deadline:
+                raise (OutcomeUnknown if sent else StoreBusy)(f"{why}; repeat it with the same task ids")
+
+    def _transact(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands in one transaction.
+
+        Raises:
+            Lost: the connection broke.
+        """
+        if not commands:
+            return []
+        self.in_use = self.session.connection
+        try:
+            try:
+                return self._committed(commands)
+            except (*BLOCKED, *_UNBINDABLE) as error:
+                if len(commands) == 1 and isinstance(error, BLOCKED):
+                    return self._patiently(commands)
+                return self._each_alone(commands)
+        except BLOCKED as error:
+            raise busy(self.url, error) from None
+        except psycopg.errors.DiskFull as error:
+            full = f"{self.url} has no room ({first_line(error)}); nothing was stored"
+            return [StoreFull(full) for _ in commands]
+        except psycopg.Error as error:
+            is_standby = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+            if is_standby or self.session.broke() or isinstance(error, psycopg.errors.AdminShutdown):
+                self.session.drop()
+                why = f"the connection to {self.url} broke: {first_line(error)}"
+                raise Lost(why, sent=not is_standby) from None
+            raise StoreFailed(f"{self.url} reports: {first_line(error)}; nothing was stored") from error
+
+    def _committed(self, commands: Sequence[Command]) -> list[Outcome]:
+        self._begin()
+        if all(isinstance(command, c.READS) for command in commands):
+            return self._seen_at_once(commands)
+        if _is_one_statement(commands) and not self._is_pooled:
+            outcomes = self.carry_out(commands)
+        else:
+            with self.in_use.transaction():
+                self._set(self._all_settings())
+                outcomes = self.carry_out(commands)
+        self.tell()
+        return outcomes
+
+    def _seen_at_once(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Answer questions as of one moment, whatever others commit between them.
+
+        Looking writes down what has run out by now. Where somebody else has just done that, too, it is asked
+        again, in the end without such care.
+        """
+        for level in (*[IsolationLevel.REPEATABLE_READ] * 5, IsolationLevel.READ_COMMITTED):
+            self.in_use.isolation_level = level
+            try:
+                with self.in_use.transaction():
+                    self._set(self._all_settings())
+                    return self.carry_out(commands)
+            except psycopg.errors.SerializationFailure:
+                continue
+            finally:
+                if not self.in_use.closed:
+                    self.in_use.isolation_level = None
+        raise AssertionError("READ COMMITTED never fails so")
+
+    def _patiently(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out a command that waits for somebody else's transaction."""
+        self._begin()
+        with self.in_use.transaction():
+            self._set({**self._all_settings(), "lock_timeout": in_milliseconds(self.options.lock_timeout)})
+            outcomes = self.carry_out(commands)
+        self.tell()
+        return outcomes
+
+    def _each_alone(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands in one transaction, without those that wait for somebody else's."""
+        self._begin()
+        outcomes: list[Outcome] = []
+        with self.in_use.transaction():
+            self._set({**self._all_settings(), "lock_timeout": in_milliseconds(ALONE)})
+            for command in commands:
+                try:
+                    with self.in_use.transaction():
+                        outcomes += self.carry_out([command])
+                except BLOCKED as error:
+                    outcomes.append(Refused(str(busy(self.url, error))))
+                except _UNBINDABLE as error:
+                    outcomes.append(
+                        InvalidTask(f"a text or a number in the command is not allowed: {first_line(error)}")
+                    )
+        self.tell()
+        return outcomes
+
+    def _begin(self) -> None:
+        self.rung, self.is_dirty, self.handed_out = set(), False, 0
+
+    def _all_settings(self) -> dict[str, str]:
+        """Return what a pooler did not keep."""
+        return self.session.settings if self._is_pooled else {}
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        """Let settings hold until the transaction ends."""
+        for name, value in settings.items():
+            self.ask("SELECT set_config(%s, %s, true)", (name, value))
+
+    def ask(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        """Execute a statement in the transaction of the call; in it {} stands for the schema."""
+        text = self._statements.get(statement)
+        if text is None:
+            text = self._statements[statement] = statement.replace("{}", self.schema)
+        return self.session.query(self.in_use, text, arguments)
+
+
+def busy(url: StoreURL, error: Exception) -> StoreBusy:
+    """Return what is raised where a command waits for somebody's transaction for too long."""
+    return StoreBusy(
+        f"another transaction in {url} holds what the command needs, such as a task id, a unique key or a "
+        f"group ({first_line(error)}); nothing was stored. Try again when that has ended"
+    )
+
+
+def _is_one_statement(commands: Sequence[Command]) -> bool:
+    """Whether commands are carried out by one statement, which needs no transaction around it."""
+    first = commands[0]
+    if isinstance(first, c.Claim):
+        return len(commands) == 1
+    if not isinstance(first, _TOGETHER):
+        return False
+    kind, queue = type(first), first.queue
+    if any(type(command) is not kind or command.queue != queue for command in commands):
+        return False
+    if kind is Put:
+        return True
+    if kind is Ack and any(command.then for command in commands):  # type: ignore[attr-defined]
+        return False
+    return len({command.receipt for command in commands}) == len(commands)  # type: ignore[attr-defined]

@@ -1,0 +1,7 @@
+from distqueue.conformance import BackendConformance
+from tests.servers.conformance import OnPostgreSQL
+
+
+class TestPostgresql(OnPostgreSQL, BackendConformance):
+    url = "postgresql:///?schema={name}"
+    moment = 0.15  # a server that has much to do

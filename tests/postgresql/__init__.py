@@ -1,0 +1,1 @@
+"""The PostgreSQL backend, beyond what the suite can see of it."""

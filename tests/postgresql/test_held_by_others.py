@@ -1,0 +1,58 @@
+"""What somebody's open transaction holds keeps nobody else waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import psycopg
+import pytest
+
+from distqueue.broker import Broker
+from distqueue.commands import Claim, Put
+from distqueue.errors import Refused, StoreBusy
+from distqueue.opening import open_broker
+from distqueue.results import Claimed, Outcome, Stored
+from distqueue_backends.postgresql.writing import arrays
+
+
+@pytest.fixture
+def broker(url: str) -> Iterator[Broker]:
+    broker = open_broker(url, lock_timeout=0.3)
+    broker.apply([Put.make("work", "first", b"1"), Claim(queue="work", token="first")])  # noqa: S106 - of a claim
+    yield broker
+    broker.close()
+
+
+def put_open(other: psycopg.Connection, *puts: Put) -> None:
+    """Put tasks in a transaction that stays open."""
+    statement, columns = arrays(puts)
+    other.execute(statement.replace("{}.", ""), (puts[0].queue, ["none"], 300.0, *columns))
+
+
+def claimed(outcomes: Sequence[Outcome]) -> list[str]:
+    assert isinstance(outcomes[0], Claimed)
+    return [lease.task_id for lease in outcomes[0].leases]
+
+
+@pytest.mark.parametrize("held", [Put.make("work", "b", b"1"), Put.make("work", "x", b"1", unique="key")])
+def test_the_others_of_a_call_are_stored(other: psycopg.Connection, broker: Broker, held: Put) -> None:
+    put_open(other, held)
+    wants = Put.make("work", "b", b"1", unique=held.options.unique)
+    first, second, third = broker.apply([Put.make("work", "a", b"1"), wants, Put.make("work", "c", b"1")])
+    assert (type(first), type(third)) == (Stored, Stored)
+    assert isinstance(second, Refused)
+    assert "another transaction" in str(second)
+    with pytest.raises(StoreBusy, match="nothing was stored"):
+        broker.apply([wants])
+    other.rollback()
+    assert isinstance(broker.apply([wants])[0], Stored)
+
+
+def test_a_task_that_is_committed_late_is_not_passed_by(other: psycopg.Connection, broker: Broker) -> None:
+    put_open(other, Put.make("work", "late", b"1"))
+    broker.apply([Put.make("work", f"t{number}", b"1") for number in range(200)])
+    claim = Claim(queue="work", token="again-and-again", count=5)  # noqa: S106 - of a claim
+    for _ in range(20):
+        assert len(claimed(broker.apply([claim]))) == 5
+    other.commit()
+    assert claimed(broker.apply([claim]))[0] == "late"
