@@ -127,7 +127,7 @@ class Child:
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
-            delivery.lost = True
+            delivery.lose()
 
     def _check_told(self, receipt: str, future: Future[None]) -> None:
         """Tell of a handler that was cancelled, by another one, before it began."""

@@ -14,27 +14,28 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from distqueue.app.ended import Ended
 from distqueue.commands import Ack, Claim, Command, Reject, Release, Retry, Settle, Stats
 from distqueue.errors import (
     ConfigError,
     DistqueueError,
+    LeaseLost,
     Moved,
     OutcomeUnknown,
     Refused,
     SettleRefused,
-    ShardUnavailable,
-    StoreFull,
     TooLarge,
 )
 from distqueue.fences import FenceLevel
 from distqueue.limits import check_batch
 from distqueue.opening import open_broker
-from distqueue.outcomes import expect
+from distqueue.outcomes import PASSING, expect
 from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
 from distqueue.schedules.ticking import Ticking
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
+from distqueue.worker.late import Late
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 from distqueue.worker.source import Source
@@ -46,8 +47,6 @@ _log: Final = getLogger("distqueue.worker")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNPARKING: Final = 0.02
 """How long claims that wait are given to come back, in seconds, before they are told again."""
-_LATER: Final = (StoreFull, ShardUnavailable)
-"""What a store says that takes the same command once there is room, or the shard is there again."""
 
 type Post = Callable[[Callable[[], None]], None]
 
@@ -79,6 +78,7 @@ class Supply:
         self._may_tick = False
         self.failure: ConfigError | None = None
         """Why nothing more can be done here."""
+        self._late = Late()
         self._unsettled = Unsettled()
         self._claiming: tuple[Source, Claim, float] | None = None
         self._pause = _FIRST_PAUSE
@@ -130,6 +130,14 @@ class Supply:
             self._refused(settling, refusal)
         else:
             self._unsettled.add(settling)
+
+    def done_before(self, running: Running) -> Ended | None:
+        """Return how the handler of a task has ended here that could not be settled before its lease ran out."""
+        earlier = self._late.before(running)
+        if earlier is None:
+            return None
+        self._unsettled.withdraw(earlier)
+        return earlier.ended
 
     def ask(self, free: int) -> None:
         """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way.
@@ -265,19 +273,24 @@ class Supply:
         """The store does not take it now, or not as it is; or the delivery is not this worker's any more."""
         running, command = settling
         again = ""
-        if isinstance(refusal, _LATER):
+        if isinstance(refusal, PASSING):
             self._unsettled.put_off(settling)
+            if isinstance(command, Ack):
+                self._late.keep(running)
             again = " yet"
         elif isinstance(command, Ack) and not isinstance(refusal, SettleRefused | Moved):
             self._unsettled.add(Settling(running, running.failed_by(refusal)))
             again = ", its attempt has failed"
         else:
             self._tally.lost += 1
+            if isinstance(command, Ack) and isinstance(refusal, LeaseLost) and self._late.keep(running):
+                again = " in time; should it come here again next, it is done"
         text = "task %s (%s) could not be settled%s: %s"
         _log.warning(text, *_named(running), again, refusal, extra=running.labels)
 
     def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
         tally = self._tally
+        self._late.forget(running)
         if isinstance(command, Retry | Reject):
             tally.failures.append(_failure(running, command.error))
         if isinstance(command, Release):

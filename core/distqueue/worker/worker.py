@@ -207,6 +207,10 @@ class Worker:
             self._leave_to_others(source, lease, name)
             return
         running = Running(source, lease, name, info, self._on_lost)
+        if self._supply is not None and (ended := self._supply.done_before(running)) is not None:
+            _log.info("task %s (%s) has been done here before", lease.task_id, name, extra=running.labels)
+            self._settle(running, ended)
+            return
         running.renew()
         self._waiting.append(running)
 
@@ -240,8 +244,7 @@ class Worker:
     def _settle(self, running: Running, ended: Ended) -> None:
         if self._supply is None:
             raise RuntimeError("nothing runs without a store")
-        running.settling()
-        self._supply.settle(running, running.settled_by(ended))
+        self._supply.settle(running, running.end(ended))
 
     def _on_lost(self, running: Running) -> None:
         """The lease is lost, as the thread that renews it has found: the handler may want to know."""
