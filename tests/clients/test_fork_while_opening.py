@@ -57,7 +57,7 @@ def main():
 
 
 def fork_while_opening(folder: Path, url: str, *, seconds: float, patience: float = 10.0) -> int:
-    """Fork while a plugin is imported that takes so long, and put in parent and child: return 0 if both did."""
+    """Fork while a plugin is imported that takes so long; return 0 if parent and child could put."""
     info = folder / "slow-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")

@@ -285,3 +285,33 @@ def test_a_worker_ends_though_its_broker_process_says_nothing(served: Bench) -> 
     worker.terminate()
     assert worker.wait(60) == 0
     assert "the store does not answer" in served.log.read_text()
+
+
+def test_a_worker_says_once_that_its_store_does_not_answer_and_when_it_does(served: Bench) -> None:
+    broker = served.processes[0]
+    (task_id,) = served.put("until", path=str(served.directory / "go"))
+    worker = served.start("-c", "1")
+    served.wait_for_notes(1)
+    os.kill(broker.pid, signal.SIGSTOP)
+    served.release()
+    wait_until(lambda: "has not answered for 5 s" in served.log.read_text(), served.log)
+    os.kill(broker.pid, signal.SIGCONT)
+    wait_until(lambda: "the store answers again" in served.log.read_text(), served.log)
+    wait_until(lambda: served.queue.find(task_id) is None, served.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert served.log.read_text().count("has not answered for 5 s") == 1
+
+
+def test_an_idle_worker_says_that_it_waits_for_a_broker_process_that_was_killed(served: Bench) -> None:
+    worker = served.start()
+    served.put("work")
+    served.wait_for_notes(1, "end")
+    served.processes[0].kill()
+    wait_until(lambda: "the broker process is gone: waiting" in served.log.read_text(), served.log)
+    served.spawn("serve")
+    served.put("work")
+    served.wait_for_notes(2, "end")
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert served.log.read_text().count("the broker process is gone: waiting") == 1

@@ -61,6 +61,7 @@ class Supply:
         self._asking = Asking(
             lambda: open_broker(parse_url(ready.url), observers=ready.observers, **ready.options),
             lambda answer: post(lambda: self._answered(answer)),
+            lambda: post(_nothing),
         )
         self._capabilities = self._asking.broker.capabilities
         if not self._capabilities.shared_between_processes:
@@ -98,10 +99,11 @@ class Supply:
 
     def asks_again_at(self, now: float) -> float:
         """Return when something is tried again that could not be done, on the monotonic clock."""
+        looks_at = self._asking.patience.looks_at
         if self._asks_at > now:
-            return self._asks_at
+            return min(self._asks_at, looks_at)
         times = [source.asks_at for source in self.sources if source.may_have]
-        return min((at for at in (self._unsettled.again_at, *times) if at > now), default=math.inf)
+        return min((at for at in (looks_at, self._unsettled.again_at, *times) if at > now), default=math.inf)
 
     def schedule(self, app: str, definitions: Sequence[bytes]) -> None:
         """Keep these schedules of an app, and carry out what is due.
@@ -132,7 +134,7 @@ class Supply:
             self._unsettled.add(settling)
 
     def done_before(self, running: Running) -> Ended | None:
-        """Return how the handler of a task has ended here that could not be settled before its lease ran out."""
+        """Return how a task's handler has ended here, if its lease ran out before it could be settled."""
         earlier = self._late.before(running)
         if earlier is None:
             return None
@@ -144,6 +146,7 @@ class Supply:
 
         A claim for one task waits in the store for each queue that has nothing, as far as ``free`` allows.
         """
+        self._asking.patience.look()
         spare = free - len(self._parked) - (self._claiming[1].count if self._claiming else 0)
         self._wait_where_nothing_is(spare)
         now = time.monotonic()
@@ -345,6 +348,10 @@ def _failure(running: Running, error: str | None) -> Failure:
     return Failure(
         at=time.time(), task_id=lease.task_id, task=running.task, attempt=lease.attempt, error=error or ""
     )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _nobody(source: Source, lease: Lease) -> None:
