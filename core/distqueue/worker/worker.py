@@ -115,7 +115,12 @@ class Worker:
         May be called in a signal handler, and from any thread.
         """
         self._stops += 1
-        self._wake()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the next turn of the loop come now. May be called in a signal handler, and from any thread."""
+        with suppress(BlockingIOError, OSError):
+            os.write(self._wake_writer, b"!")
 
     def run(self) -> None:
         """Work until told to stop, or (``burst``) until nothing is left to do.
@@ -191,11 +196,7 @@ class Worker:
 
     def _post(self, function: Callable[[], None]) -> None:
         self._posted.append(function)
-        self._wake()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError, OSError):
-            os.write(self._wake_writer, b"!")
+        self.wake()
 
     # --- Tasks ----------------------------------------------------------------------------------
 
