@@ -71,9 +71,11 @@ class Supply:
                 "shared, or app.testing() in tests"
             )
         self._is_burst = plan.burst
-        self._parks = not plan.burst
         self.names = list(plan.queues or ready.queues)
         """The queues that tasks are taken from."""
+        self._parks = (
+            not plan.burst and len(self.names) <= plan.concurrency
+        )  # else each waits for another's room
         self.sources = [self._source(name, ready.queues[name]) for name in self.names]
         self._ticking: Ticking | None = None
         self._may_tick = False
@@ -148,13 +150,13 @@ class Supply:
         """
         self._asking.patience.look()
         spare = free - len(self._parked) - (self._claiming[1].count if self._claiming else 0)
-        self._wait_where_nothing_is(spare)
         now = time.monotonic()
+        source = self._next_source(now) if free > 0 else None
+        spare = self._wait_where_nothing_is(spare, kept=source is not None)
         if self._asking.is_busy or now < self._asks_at:
             return
         settles, room = self._unsettled.batch(self._capabilities.max_batch)
         commands: list[Command] = list(settles)
-        source = self._next_source(now) if free > 0 else None
         if self._parked and (not self._parks or (source is not None and spare <= 0)):
             self._unpark()
         if source is not None and min(spare, room) > 0:
@@ -175,6 +177,8 @@ class Supply:
 
     def _unpark(self) -> None:
         """Let the claims that wait come back, and look shortly whether they have."""
+        for source in self._parked:
+            source.is_unparked = True
         self._asking.broker.unpark()
         self._asks_at = time.monotonic() + _UNPARKING
 
@@ -182,12 +186,14 @@ class Supply:
     def _parked(self) -> list[Source]:
         return [source for source in self.sources if source.parked is not None]
 
-    def _wait_where_nothing_is(self, spare: int) -> None:
+    def _wait_where_nothing_is(self, spare: int, *, kept: bool) -> int:
+        """Return how much is left of what is spare; one is ``kept`` for the queue to claim from next."""
         for source in self.sources:
             if source.seen is not None:
                 seen, source.seen = source.seen, None
-                source.wait(seen, parks=self._parks and spare > 0)
+                source.wait(seen, parks=self._parks and spare > kept)
                 spare -= source.parked is not None
+        return spare
 
     def counted(self) -> Counted:
         """Count the tasks of the store, in the calling thread.
@@ -221,7 +227,7 @@ class Supply:
 
     def _came(self, source: Source, leases: list[Lease], is_sure: bool) -> None:
         """There is news of a queue, and perhaps what a waiting claim has taken."""
-        source.news(is_sure=is_sure)
+        source.news(is_sure=is_sure, is_empty=not leases)
         for lease in leases:
             self.take(source, lease)
 
