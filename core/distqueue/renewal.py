@@ -146,7 +146,7 @@ class Renewal:
     def _tell_late(self, lates: list[float]) -> None:
         event = RenewedLateEvent(queue=self._queue, leases=len(lates), seconds=max(lates))
         _logger.warning(
-            "the leases of %d tasks of queue %s were renewed %.1f s late: this process or its store is slow",
+            "the leases of %d tasks of queue %s were renewed %.3g s late: this process or its store is slow",
             event.leases,
             event.queue,
             event.seconds,
