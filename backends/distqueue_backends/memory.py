@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,23 @@ class _Shared:
 
 
 _NAMED: Final[dict[str, _Shared]] = {}
-_NAMED_LOCK: Final = threading.Lock()
+_NAMED_LOCK: Final = threading.RLock()
+
+
+def _before_fork() -> None:
+    """Let a child find every store whole, and no lock of a thread that it does not have."""
+    _NAMED_LOCK.acquire()
+    for shared in _NAMED.values():
+        shared.changed.acquire()
+
+
+def _after_fork() -> None:
+    for shared in _NAMED.values():
+        shared.changed.release()
+    _NAMED_LOCK.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 class MemoryBackend(TableBackend[QueueTable]):

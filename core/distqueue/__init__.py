@@ -148,4 +148,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LATER[name]), name)
+    from distqueue.forking import whole_imports
+
+    with whole_imports():
+        return getattr(import_module(_LATER[name]), name)

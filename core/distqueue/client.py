@@ -12,6 +12,7 @@ from distqueue.broker import Broker
 from distqueue.commands import Claim, Put
 from distqueue.defaults import Defaults
 from distqueue.errors import CarriedAcrossFork, Closed
+from distqueue.forking import whole_imports
 from distqueue.ids import new_token
 from distqueue.limits import check_queue_name
 from distqueue.payload import Payload
@@ -28,7 +29,8 @@ class Client[S: Session](ABC):
 
     def __init__(self, url: str | StoreURL | None = None, name: str = "default", **options: object) -> None:
         # Imported here, as opening a store needs much that importing distqueue does not.
-        from distqueue.configured import configured
+        with whole_imports():
+            from distqueue.configured import configured
 
         found = configured(url, check_queue_name(name), options)
         self._set_up(found.open_broker, name, found.defaults, found.open_within)

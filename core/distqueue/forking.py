@@ -1,10 +1,20 @@
-"""Stores in a process that a fork has made: they are closed there, and left to the parent."""
+"""Stores in a process that a fork has made: they are closed there, and left to the parent.
+
+A fork waits for what other threads are importing: a module that is half imported stays so in the child, and
+whoever imports it there waits for a thread that does not exist.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
+
+PATIENCE: Final = 10.0
+"""For how long a fork waits for what is being imported, in seconds."""
 
 
 class Forkable(Protocol):
@@ -17,6 +27,9 @@ class Forkable(Protocol):
         """Be closed, whatever a thread of the parent did."""
 
 
+_importing: Final[list[int]] = []
+"""The threads that import something."""
+_changed: Final = threading.Condition()
 _OPEN: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()
 
 
@@ -38,10 +51,41 @@ def close_after_fork(store: Forkable) -> None:
     _OPEN.add(store)
 
 
+@contextmanager
+def whole_imports() -> Iterator[None]:
+    """Let this process fork before or after the block, but not while it runs in another thread."""
+    me = threading.get_ident()
+    with _changed:
+        _importing.append(me)
+    try:
+        yield
+    finally:
+        with _changed:
+            _importing.remove(me)
+            _changed.notify_all()
+
+
+def _nobody_else_imports() -> bool:
+    me = threading.get_ident()
+    return all(thread == me for thread in _importing)
+
+
+def _before_fork() -> None:
+    _changed.acquire()
+    _changed.wait_for(_nobody_else_imports, PATIENCE)
+
+
+def _forget_others() -> None:
+    me = threading.get_ident()
+    _importing[:] = [thread for thread in _importing if thread == me]
+    _changed.release()
+
+
 def _after_fork() -> None:
     for store in list(_OPEN):
         store.leave_to_parent()
         store.close_in_child()
 
 
+os.register_at_fork(before=_before_fork, after_in_parent=_changed.release, after_in_child=_forget_others)
 os.register_at_fork(after_in_child=_after_fork)

@@ -16,6 +16,7 @@ from distqueue.broker.door import Door
 from distqueue.clock import Clock
 from distqueue.config import named_observers
 from distqueue.errors import PluginError, Unsupported
+from distqueue.forking import whole_imports
 from distqueue.groupcommit import GroupCommit
 from distqueue.observing import Observed
 from distqueue.options import convert_options
@@ -158,7 +159,8 @@ def load_backend_class(plugin: BackendPlugin) -> BackendClass:
     """
     module_name, _, class_name = plugin.spec.load.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        with whole_imports():
+            found = getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:
         raise _unusable(plugin, f"cannot be loaded ({type(error).__name__}: {error})") from error
     if not callable(getattr(found, "open", None)):

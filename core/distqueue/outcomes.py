@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
-from distqueue.errors import BatchRefused, Refused, StoreFailed
+from distqueue.errors import BatchRefused, Refused, ShardUnavailable, StoreFailed, StoreFull
 from distqueue.results import Claimed, Lease, Outcome, Result
+
+PASSING: Final = (StoreFull, ShardUnavailable)
+"""What a store says that takes the same command once there is room, or the shard is there again."""
 
 
 def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from distqueue.commands import Command, Extend
 from distqueue.errors import Refused
 from distqueue.limits import MAX_BATCH
+from distqueue.outcomes import PASSING
 from distqueue.plugins import RenewedLateEvent, installed_plugins
 from distqueue.results import Outcome
 
@@ -81,9 +82,10 @@ class Renewal:
                 self._wakes_at = plan.due
                 self._wake()
 
-    def drop(self, delivery: Renewable) -> None:
-        """Renew a delivery's lease no longer."""
-        self._plans.pop(delivery, None)
+    def drop(self, delivery: Renewable) -> float | None:
+        """Renew a delivery's lease no longer; return when it was renewed last (monotonic), if it was kept."""
+        plan = self._plans.pop(delivery, None)
+        return None if plan is None else plan.ends - plan.lease
 
     def close(self) -> None:
         """End the thread; no lease is renewed from now on."""
@@ -127,20 +129,24 @@ class Renewal:
             self._put_off(plans, error)
             return
         now = time.monotonic()
-        lates = []
+        lates, passing = [], {}
         for plan, outcome in zip(plans, outcomes):
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, PASSING):
+                passing[plan] = outcome
+            elif isinstance(outcome, Refused):
                 self._give_up(plan, outcome)
             else:
                 lates.append(plan.late(now))
                 plan.renewed(sent)
+        if passing:
+            self._put_off(list(passing), next(iter(passing.values())))
         if any(lates):
             self._tell_late([late for late in lates if late])
 
     def _tell_late(self, lates: list[float]) -> None:
         event = RenewedLateEvent(queue=self._queue, leases=len(lates), seconds=max(lates))
         _logger.warning(
-            "the leases of %d tasks of queue %s were renewed %.1f s late: this process or its store is slow",
+            "the leases of %d tasks of queue %s were renewed %.3g s late: this process or its store is slow",
             event.leases,
             event.queue,
             event.seconds,

@@ -69,14 +69,19 @@ class Terminal:
     def wait_end(self, child: subprocess.Popen[str]) -> int:
         """Return the exit code of a command once it has ended and all that it wrote is there."""
         self._read(lambda: child.poll() is not None, "it did not end")
-        while select.select([self.own], [], [], 0)[0]:
-            self._take()
+        self._take_all()
         return child.wait()
 
     def interrupt(self, child: subprocess.Popen[str]) -> int:
         """Press Ctrl-C and return the exit code."""
         child.send_signal(signal.SIGINT)
         return self.wait_end(child)
+
+    def suspend(self, child: subprocess.Popen[str]) -> None:
+        """Let a command with a process group of its own stop, as Ctrl-Z does, and wait until it has."""
+        child.send_signal(signal.SIGTSTP)
+        self._read(lambda: _is_stopped(child.pid), "it did not stop")
+        self._take_all()
 
     def close(self) -> None:
         """Take the terminal away."""
@@ -90,7 +95,16 @@ class Terminal:
             if select.select([self.own], [], [], 0.05)[0]:
                 self._take()
 
+    def _take_all(self) -> None:
+        while select.select([self.own], [], [], 0)[0]:
+            self._take()
+
     def _take(self) -> None:
         data = os.read(self.own, 65536)
         self.seen += data
         self._stream.feed(data)
+
+
+def _is_stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"

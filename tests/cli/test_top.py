@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -197,3 +199,18 @@ def test_a_store_that_is_not_there_is_not_made(shell: Shell, terminal: Terminal)
     assert terminal.wait_end(terminal.start("top")) == 1
     assert "no store at" in terminal.text
     assert not shell.store.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_z_gives_the_terminal_back_and_it_is_drawn_anew_then(store: Shell, terminal: Terminal) -> None:
+    child = terminal.start("top", "--interval", "60", process_group=0)
+    terminal.wait_for(KEYS)
+    terminal.suspend(child)
+    assert terminal.is_as_before()
+    os.write(terminal.other, b"\x1b[2J")  # what a shell would show
+    terminal.wait_until_gone(KEYS)
+    child.send_signal(signal.SIGCONT)
+    terminal.wait_for(KEYS, "emails")
+    terminal.type("q")
+    assert terminal.wait_end(child) == 0
+    assert terminal.is_as_before()

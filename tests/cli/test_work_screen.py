@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +188,20 @@ def test_log_lines_are_all_there_is_for_whoever_wants_no_screen(
     assert terminal.wait_end(start(terminal, "--burst", *options)) == 0
     assert b"\x1b" not in terminal.seen
     assert f"INFO task {task_id} (say) done" in terminal.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_z_gives_the_terminal_back_and_it_is_drawn_anew_then(shop: Shell, terminal: Terminal) -> None:
+    pipe = held(shop, "pipe")
+    child = terminal.start("work", "shop:app", process_group=0)
+    terminal.wait_for("1 of 8 running")
+    terminal.suspend(child)
+    assert terminal.is_as_before()
+    terminal.wait_until_gone("of 8 running")
+    os.write(terminal.other, b"[1]+  Stopped\r\n$ fg\r\n")
+    child.send_signal(signal.SIGCONT)
+    terminal.wait_for("Stopped", "$ fg", "1 of 8 running")
+    pipe.write_text("")
+    terminal.wait_for("done 1 ")
+    assert terminal.interrupt(child) == 0
+    assert terminal.is_as_before()

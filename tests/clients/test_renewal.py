@@ -103,7 +103,7 @@ def test_a_renewal_that_is_late_is_told(
     assert (event.queue, event.leases) == ("mail", 1)
     assert event.seconds >= seconds
     assert warnings == [
-        f"the leases of 1 tasks of queue mail were renewed {event.seconds:.1f} s late: "
+        f"the leases of 1 tasks of queue mail were renewed {event.seconds:.3g} s late: "
         "this process or its store is slow"
     ]
 

@@ -150,3 +150,26 @@ def test_each_process_has_its_share_and_no_more_is_claimed_than_runs(bench: Benc
     bench.wait_for_notes(9, "end")
     worker.terminate()
     assert worker.wait(30) == 0
+
+
+def test_a_worker_that_slept_for_longer_than_the_lease_runs_nothing_a_second_time(bench: Bench) -> None:
+    (bench.directory / "distqueue.toml").write_text("[defaults]\nlease = 1.0\n")
+    (task_id,) = bench.put("until", path=str(bench.directory / "go"))
+    worker = bench.start("-c", "2")
+    bench.wait_for_notes(1)
+    os.kill(worker.pid, signal.SIGSTOP)
+    wait_until(lambda: bench.queue.stats().ready == 1, bench.log)
+    os.kill(worker.pid, signal.SIGCONT)
+    wait_until(lambda: f"task {task_id} (until) still runs here" in bench.log.read_text(), bench.log)
+    bench.release()
+    wait_until(lambda: bench.queue.find(task_id) is None, bench.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert [note.what for note in bench.notes()] == ["begin", "end"]
+
+
+def test_a_short_lease_is_warned_about(lite: Bench) -> None:
+    (lite.directory / "distqueue.toml").write_text("[defaults]\nlease = 0.5\n")
+    lite.put("work")
+    lite.run()
+    assert "the lease of queue default is 0.5 s" in lite.log.read_text()

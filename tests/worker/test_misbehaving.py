@@ -241,6 +241,39 @@ def test_what_a_full_disk_does_not_take_is_settled_once_there_is_room(lite: Benc
     assert len(lite.notes("begin")) == 1
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_what_a_full_disk_does_not_take_for_longer_than_the_lease_is_not_run_again(lite: Bench) -> None:
+    (lite.directory / "distqueue.toml").write_text("[defaults]\nlease = 1.0\n")
+    (task_id,) = lite.put("until", path=str(lite.directory / "go"))
+    worker = lite.start("-c", "1")
+    lite.wait_for_notes(1)
+    before = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    lite.release()
+    wait_until(lambda: "another consumer may get the task" in lite.log.read_text(), lite.log)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, before)
+    wait_until(lambda: lite.queue.find(task_id) is None, lite.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert len(lite.notes("begin")) == 1
+    assert f"task {task_id} (until) has been done here before" in lite.log.read_text()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_a_handler_that_broke_off_as_its_lease_was_lost_runs_again(lite: Bench) -> None:
+    (lite.directory / "distqueue.toml").write_text("[defaults]\nlease = 1.0\n")
+    (task_id,) = lite.put("until_lost")
+    worker = lite.start("-c", "1")
+    lite.wait_for_notes(1)
+    before = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    lite.wait_for_notes(1, "lost")
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, before)
+    lite.wait_for_notes(2)
+    lite.queue.cancel(task_id)
+    lite.wait_for_notes(2, "lost")
+    worker.terminate()
+    assert worker.wait(30) == 0
+
+
 def test_a_worker_ends_though_its_broker_process_says_nothing(served: Bench) -> None:
     broker = served.processes[0]
     served.put("until", path=str(served.directory / "go"))
@@ -252,3 +285,33 @@ def test_a_worker_ends_though_its_broker_process_says_nothing(served: Bench) -> 
     worker.terminate()
     assert worker.wait(60) == 0
     assert "the store does not answer" in served.log.read_text()
+
+
+def test_a_worker_says_once_that_its_store_does_not_answer_and_when_it_does(served: Bench) -> None:
+    broker = served.processes[0]
+    (task_id,) = served.put("until", path=str(served.directory / "go"))
+    worker = served.start("-c", "1")
+    served.wait_for_notes(1)
+    os.kill(broker.pid, signal.SIGSTOP)
+    served.release()
+    wait_until(lambda: "has not answered for 5 s" in served.log.read_text(), served.log)
+    os.kill(broker.pid, signal.SIGCONT)
+    wait_until(lambda: "the store answers again" in served.log.read_text(), served.log)
+    wait_until(lambda: served.queue.find(task_id) is None, served.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert served.log.read_text().count("has not answered for 5 s") == 1
+
+
+def test_an_idle_worker_says_that_it_waits_for_a_broker_process_that_was_killed(served: Bench) -> None:
+    worker = served.start()
+    served.put("work")
+    served.wait_for_notes(1, "end")
+    served.processes[0].kill()
+    wait_until(lambda: "the broker process is gone: waiting" in served.log.read_text(), served.log)
+    served.spawn("serve")
+    served.put("work")
+    served.wait_for_notes(2, "end")
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert served.log.read_text().count("the broker process is gone: waiting") == 1

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from distqueue import TaskState
-from tests.worker.conftest import Bench, wait_until
+from tests.worker.conftest import APP, Bench, wait_until
+
+SAY = """
+
+@app.task
+def say(word: str) -> None:
+    for _ in range(300):
+        print(word, "and", word)
+    print(word, end=".\\n", flush=True)
+"""
 
 
 def test_what_was_enqueued_is_run_once_and_is_gone(bench: Bench) -> None:
@@ -133,3 +143,13 @@ def test_of_a_long_unknown_name_the_log_says_the_beginning(lite: Bench) -> None:
     lite.run()
     assert "no handler here is named 'strange" in lite.log.read_text()
     assert len(lite.log.read_text()) < 2_000
+
+
+def test_what_handlers_print_at_once_stays_in_whole_lines(lite: Bench) -> None:
+    (lite.directory / "jobs.py").write_text(APP + SAY)
+    words = ["alpha", "beta", "gamma", "delta"]
+    for word in words:
+        lite.put("say", word=word)
+    lite.run("-c", "4")
+    said = Counter(line for line in lite.log.read_text().splitlines() if any(word in line for word in words))
+    assert said == Counter({f"{word} and {word}": 300 for word in words} | {f"{word}.": 1 for word in words})

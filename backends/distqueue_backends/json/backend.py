@@ -93,6 +93,7 @@ class JsonBackend(FileBackend[QueueTable]):
         self._synced = self._next_check = 0
         self._is_certain = False
         self._is_ahead = False
+        close_after_fork(self)
         try:
             self._lock.check_served()
             self._directory.open()
@@ -105,7 +106,6 @@ class JsonBackend(FileBackend[QueueTable]):
             if isinstance(error, OSError):
                 raise StoreError(f"{self.path} cannot be opened: {error}") from error
             raise
-        close_after_fork(self)
 
     # --- A call -----------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class ShardedBackend(OpenStore):
         )
         manifest = find_manifest(self.path, options, create=create)
         self._lock = StoreLock(f"{manifest_path(self.path)}.lock", options.lock_timeout)
+        close_after_fork(self)
         try:
             self._lock.check_served()
             self._bell = Bell(os.path.join(self.path, "bell"))
@@ -73,7 +74,6 @@ class ShardedBackend(OpenStore):
         self._syncing = Syncing(manifest.shards)
         self._forwarding = Forwarding(self._shards, self._lock)
         self._forwarding.forward_leftovers()
-        close_after_fork(self)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -88,10 +88,12 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         self._connection: Connection | None = None
         self._inode = 0
         self._lock = StoreLock(f"{self.path}.lock", options.lock_timeout)
+        _OPEN.add(self)
+        close_after_fork(self)
         try:
             self._lock.check_served()
             self._directory.open()
-            with self._lock:
+            with self.in_use, self._lock:
                 self._create_file(create)
                 self._in_place(create=create)
             self._bell = Bell(f"{self.path}.bell")
@@ -102,8 +104,6 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
             if isinstance(error, self._module.Error | OSError):
                 raise unusable(self.path, error, self._module) from error
             raise
-        _OPEN.add(self)
-        close_after_fork(self)
 
     # --- A call -----------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def check_connection(connection: object, module: Any) -> None:
 
 
 _in_use: Final[dict[tuple[int, int], Counter[str]]] = {}
-_changing: Final = threading.Lock()
+_changing: Final = threading.RLock()
 
 
 def enter(path: str, module: Any) -> tuple[int, int]:
@@ -99,4 +99,7 @@ def leave(file: tuple[int, int], module: Any) -> None:
             del _in_use[file]
 
 
+os.register_at_fork(
+    before=_changing.acquire, after_in_parent=_changing.release, after_in_child=_changing.release
+)
 os.register_at_fork(after_in_child=_in_use.clear)

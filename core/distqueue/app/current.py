@@ -32,11 +32,23 @@ class CurrentDelivery:
         self.put_at = lease.put_at
         """When the task was put, in seconds since the Unix epoch."""
         self.headers = lease.headers or {}
-        self.lost = False
+        self.knows_loss = False
+        """Whether the handler has been told that the lease is lost, and may have broken off."""
+        self._is_lost = False
         self.follow_ups: list[Put] = []
 
     def __repr__(self) -> str:
         return f"<CurrentDelivery of task {self.task_id}, attempt {self.attempt}>"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is known to be lost."""
+        self.knows_loss = self.knows_loss or self._is_lost
+        return self._is_lost
+
+    def lose(self) -> None:
+        """The lease is lost."""
+        self._is_lost = True
 
     def then(self, *puts: Put) -> None:
         """Store these tasks in the very commit that acknowledges this one: all of it happens, or nothing.

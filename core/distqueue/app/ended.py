@@ -18,7 +18,10 @@ from distqueue.times import seconds as to_seconds
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How one delivery ended. ``seconds`` is how long the handler ran, ``delay`` also in seconds."""
+    """How one delivery ended. ``seconds`` is how long the handler ran, ``delay`` also in seconds.
+
+    ``is_whole``: the handler has come to its own end, and did not break off as its lease was lost.
+    """
 
     verb: Literal["ack", "retry", "reject", "release"]
     error: str | None = None
@@ -26,6 +29,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     delay: float | None = None
     then: tuple[Put, ...] = ()
     seconds: float = 0.0
+    is_whole: bool = False
 
     def command(self, queue: str, receipt: str, backoff: Backoff) -> Settle:
         """Return the command that settles the delivery."""
@@ -49,7 +53,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 def acked(delivery: CurrentDelivery, seconds: float) -> Ended:
     """Return what a handler that has returned makes of its task."""
-    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=seconds)
+    is_whole = not delivery.knows_loss
+    return Ended(verb="ack", then=tuple(delivery.follow_ups), seconds=seconds, is_whole=is_whole)
 
 
 def ended_by(error: BaseException, policy: Policy, seconds: float) -> Ended:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from logging import getLogger
 from typing import Final, Self
 
 from msgspec.structs import replace
@@ -26,8 +27,11 @@ GRACE: Final = 10.0
 """How long a client waits for a broker process to come back, in seconds."""
 ANSWER_TIMEOUT: Final = 60.0
 """How long a client waits for the answer to a call, in seconds."""
+_log: Final = getLogger("distqueue")
 _WAIT_TIMEOUT: Final = LONGEST + ANSWER_TIMEOUT
 _PAUSE: Final = 0.02
+_SOON: Final = 1.0
+"""How long nothing is said of a broker process that is gone, in seconds: one that is watched comes back."""
 _REMEDY: Final = "no broker process serves there: start one with `distqueue serve`"
 _UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
 """What encoding raises for a lone surrogate, a number beyond 64 bits, and what is no JSON."""
@@ -63,6 +67,7 @@ class Connection(Broker):
         """With the token of the claim that is parked there."""
         self._closed = threading.Event()
         self._was_stopped = False
+        self._has_said_gone = False
         channel = first or self._first()
         self._capabilities = channel.welcome.capabilities
         self._idle.append(channel)
@@ -100,6 +105,7 @@ class Connection(Broker):
             try:
                 outcomes = apply_again(self._apply, commands, began) if sent else self._apply(commands)
                 self._was_stopped = False
+                self._has_said_gone = False
                 return outcomes
             except Broken as broken:
                 if self._closed.is_set():
@@ -110,7 +116,16 @@ class Connection(Broker):
                     deadline = time.monotonic() + self._grace
                 if time.monotonic() >= deadline or (is_clean and not waits_after_goodbye):
                     raise Gone(str(broken), sent=sent, began=began) from None
+                self._say_gone(deadline)
             time.sleep(_PAUSE)
+
+    def _say_gone(self, deadline: float) -> None:
+        """Say once what is waited for, unless it comes soon."""
+        left = deadline - time.monotonic()
+        if left > self._grace - _SOON or self._has_said_gone:
+            return
+        self._has_said_gone = True
+        _log.warning("the broker process is gone: waiting for up to %.0f s more that one comes back", left)
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
         try:

@@ -14,6 +14,7 @@ import msgspec
 import pluggy
 
 from distqueue.errors import ConfigError
+from distqueue.forking import whole_imports
 from distqueue.options import choices
 from distqueue.plugins.checks import check_contract, check_hooks, spec_for, specs_of
 from distqueue.plugins.discovery import BACKENDS, OBSERVERS, Installed, canonical, find_installed
@@ -63,7 +64,7 @@ class Plugins:
             UnknownBackend: no plugin serves the scheme.
             PluginError: the one that does is broken, incompatible or in conflict with another.
         """
-        with self._lock:
+        with self._alone():
             if scheme in self._own:
                 return self._own[scheme][1]
             claims = self._claims(scheme)
@@ -76,12 +77,12 @@ class Plugins:
 
     def schemes(self) -> list[str]:
         """Return the schemes that plugins claim, in order, without importing any."""
-        with self._lock:
+        with self._alone():
             return sorted({*self._own, *(one.name for one in self._enabled)})
 
     def backends(self) -> list[BackendRow]:
         """Return every backend for a listing, loading each plugin (but no client library) apart."""
-        with self._lock:
+        with self._alone():
             rows = [self._row(one) for one in self._found[0]]
             rows += [_row_of(plugin) for _, plugin in self._own.values()]
             rows += [_row_of(problem) for problem in self._found[1]]
@@ -90,7 +91,7 @@ class Plugins:
     @property
     def problems(self) -> list[PluginProblem]:
         """What has been found wrong with backends so far."""
-        with self._lock:
+        with self._alone():
             met = [one for one in self._verdicts.values() if isinstance(one, PluginProblem)]
             return met + self._found[1]
 
@@ -112,7 +113,7 @@ class Plugins:
         >>> installed_plugins().register(Printer())          # doctest: +SKIP
         """
         name = getattr(plugin, "__name__", type(plugin).__name__)
-        with self._lock:
+        with self._alone():
             try:
                 if self._manager.is_registered(plugin):
                     raise Unusable(ProblemKind.VALIDATION, "it is registered already")
@@ -124,7 +125,7 @@ class Plugins:
 
     def unregister(self, plugin: object) -> None:
         """Take back what ``register`` added; a plugin that is not registered is ignored."""
-        with self._lock:
+        with self._alone():
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             self._own = {scheme: own for scheme, own in self._own.items() if own[0] is not plugin}
@@ -138,7 +139,7 @@ class Plugins:
             ConfigError: no installed observer has the name.
             PluginError: it is broken, or two distributions have it.
         """
-        with self._lock:
+        with self._alone():
             for name in names:
                 self._load_observer(name)
 
@@ -167,6 +168,16 @@ class Plugins:
                 if answer is not None:
                     answers.append(answer)
         return answers
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one thread at a time change what is known; a fork waits for it."""
+        with whole_imports(), self._lock:
+            yield
+
+    def _leave_threads(self) -> None:
+        """Be usable in a process that a fork has made, whatever a thread of the parent did for too long."""
+        self._lock = RLock()
 
     # --- What is installed ----------------------------------------------------------------------
 
@@ -292,6 +303,7 @@ class Plugins:
 
 
 _INSTALLED: Final = Plugins()
+os.register_at_fork(after_in_child=_INSTALLED._leave_threads)
 
 
 def installed_plugins() -> Plugins:

@@ -12,6 +12,7 @@ from distqueue.broker import Broker
 from distqueue.commands import Claim, Command
 from distqueue.errors import Closed, StoreError, StoreFailed
 from distqueue.results import Lease, Outcome, Seen
+from distqueue.worker.patience import Patience
 
 _log: Final = getLogger("distqueue.worker")
 _PAUSE: Final = 1.0
@@ -23,13 +24,21 @@ type Answer = list[Outcome] | Exception
 class Asking:
     """Carries out one call at a time; ``tell`` is given the answer, in the thread.
 
-    A store that has failed is opened again for the next call.
+    A store that has failed is opened again for the next call. ``wake`` is called when another thread waits
+    for the store, too.
     """
 
-    def __init__(self, open_broker: Callable[[], Broker], tell: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        open_broker: Callable[[], Broker],
+        tell: Callable[[Answer], None],
+        wake: Callable[[], None],
+    ) -> None:
         self.is_busy = False
         """Whether a call is under way; its answer ends that."""
         self.broker = open_broker()
+        self.patience = Patience()
+        self._wake = wake
         self._open_broker = open_broker
         self._tell = tell
         self._calls: SimpleQueue[Sequence[Command] | None] = SimpleQueue()
@@ -39,11 +48,16 @@ class Asking:
     def ask(self, commands: Sequence[Command]) -> None:
         """Let commands be carried out; nothing else may be under way."""
         self.is_busy = True
+        self.patience.begin(self)
         self._calls.put(commands)
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out commands in the calling thread; what is asked at the same time is one commit."""
-        return self.broker.apply(commands)
+        call = object()
+        self.patience.begin(call)
+        self._wake()
+        with self.patience.until_answered(call):
+            return self.broker.apply(commands)
 
     def close(self) -> None:
         """Finish the call that is under way, and close the store."""
@@ -54,7 +68,8 @@ class Asking:
     def _run(self) -> None:
         while (commands := self._calls.get()) is not None:
             try:
-                answer: Answer = self.broker.apply(commands)
+                with self.patience.until_answered(self):
+                    answer: Answer = self.broker.apply(commands)
             except Exception as error:  # noqa: BLE001 - the worker decides what is to be done about it
                 answer = error
             if isinstance(answer, StoreFailed | Closed):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import ctypes
-import io
 import os
 import signal
 import socket
@@ -36,6 +35,7 @@ from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
 from distqueue.worker.outbox import Outbox
 from distqueue.worker.plan import Logs
+from distqueue.worker.printing import Printing
 from distqueue.worker.threads import Threads
 from distqueue.worker.wire import (
     PIECE,
@@ -71,11 +71,14 @@ class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
 class Child:
     """Runs what the worker says, up to ``slots`` handlers at a time."""
 
-    def __init__(self, plan: ChildPlan, sock: socket.socket, outbox: Outbox, app: App) -> None:
+    def __init__(
+        self, plan: ChildPlan, sock: socket.socket, outbox: Outbox, app: App, printing: Printing
+    ) -> None:
         self._plan = plan
         self._socket = sock
         self._outbox = outbox
         self._app = app
+        self._printing = printing
         self._threads = Threads(plan.slots)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
@@ -127,7 +130,7 @@ class Child:
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
-            delivery.lost = True
+            delivery.lose()
 
     def _check_told(self, receipt: str, future: Future[None]) -> None:
         """Tell of a handler that was cancelled, by another one, before it began."""
@@ -137,6 +140,7 @@ class Child:
     def _tell(self, receipt: str, ended: Ended) -> None:
         if os.getpid() != self._pid:
             _end("a handler returned in a process that it had forked, which is ended: use os._exit there")
+        self._printing.end_handler()
         del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
         try:
@@ -193,8 +197,7 @@ def main(plan: ChildPlan) -> None:
     _die_with(plan.parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which says what is to be done
         signal.signal(number, lambda *_: None)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe or a file shall have whole lines at once, too
-        sys.stdout.reconfigure(line_buffering=True)
+    printing = Printing()
     if plan.logs is not None:
         set_up_logs(plan.logs)
     sock = socket.socket(fileno=plan.fd)
@@ -212,11 +215,10 @@ def main(plan: ChildPlan) -> None:
         outbox.say(Unusable(f"{plan.app} cannot be imported: {told_of_import(error)}"))
         return
     outbox.say(ready)
-    Child(plan, sock, outbox, app).serve()
+    Child(plan, sock, outbox, app, printing).serve()
     app.close()
     atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
-    sys.stdout.flush()
-    sys.stderr.flush()
+    printing.end()
     os._exit(0)  # threads of handlers that do not end are nobody's concern any longer
 
 

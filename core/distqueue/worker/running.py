@@ -20,7 +20,18 @@ _CANCELLING: Final = 5.0
 class Running:
     """One delivery, the handler that runs it, and until when that may take."""
 
-    __slots__ = ("_is_lost", "_on_lost", "_source", "began", "deadline", "info", "lease", "task")
+    __slots__ = (
+        "_is_lost",
+        "_on_lost",
+        "_renewed_at",
+        "_source",
+        "began",
+        "deadline",
+        "ended",
+        "info",
+        "lease",
+        "task",
+    )
 
     def __init__(
         self, source: Source, lease: Lease, task: str, info: TaskInfo, on_lost: Callable[[Running], None]
@@ -33,6 +44,9 @@ class Running:
         """When a child was given it, on the monotonic clock."""
         self.deadline = math.inf
         """When the child that runs it is killed (monotonic); an async handler is cancelled before."""
+        self.ended: Ended | None = None
+        """How its handler has ended."""
+        self._renewed_at: float | None = None
         self._is_lost = False
         self._on_lost = on_lost
 
@@ -76,11 +90,18 @@ class Running:
     def renew(self) -> None:
         """Let its lease be renewed until it is settled."""
         length = self._source.info.lease
-        self._source.renewal.add(self, length, self.lease.began(length))
+        since = self.lease.began(length) if self._renewed_at is None else self._renewed_at
+        self._source.renewal.add(self, length, since)
+
+    def end(self, ended: Ended) -> Settle:
+        """Its handler has ended: return the command that settles the delivery so."""
+        self.ended = ended
+        self.settling()
+        return self.settled_by(ended)
 
     def settling(self) -> None:
         """It is about to be settled: a renewal would be refused."""
-        self._source.renewal.drop(self)
+        self._renewed_at = self._source.renewal.drop(self) or self._renewed_at
 
     def order(self) -> Run:
         """Return what a child is told."""

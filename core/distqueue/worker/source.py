@@ -31,6 +31,9 @@ class Source:
         self.is_watched = False
         self.parked: Claim | None = None
         """The claim that waits in the store, for one task."""
+        self.is_unparked = False
+        """Whether that claim was told to come back, as its room is needed elsewhere."""
+        self._since = Seen()
         self.renewal = Renewal(asking.apply, name)
         self.watch = watch
         self.asks_at = 0.0
@@ -61,14 +64,21 @@ class Source:
 
     def wait(self, seen: Seen, *, parks: bool) -> None:
         """Wait for more than was seen; if it ``parks``, a claim waits in the store."""
-        self.is_watched = True
+        self.is_watched, self.is_unparked, self._since = True, False, seen
         self.parked = self.claim(1) if parks and self._again is None else None
         self.watch.since(seen, self.parked)
 
-    def news(self, *, is_sure: bool) -> None:
-        """There may be something, or nobody knows: then the claim that waited may have taken it."""
-        self.may_have, self.is_watched = True, False
+    def news(self, *, is_sure: bool, is_empty: bool) -> None:
+        """There may be something, or nobody knows: then the claim that waited may have taken it.
+
+        One that comes back empty because it was told to is no news: what it waited for is waited for again.
+        """
+        self.is_watched = False
         parked, self.parked = self.parked, None
+        if parked is not None and self.is_unparked and is_sure and is_empty:
+            self.seen = self._since
+            return
+        self.may_have = True
         if parked is not None and not is_sure:
             self.unanswered(parked)
 

@@ -14,27 +14,28 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from distqueue.app.ended import Ended
 from distqueue.commands import Ack, Claim, Command, Reject, Release, Retry, Settle, Stats
 from distqueue.errors import (
     ConfigError,
     DistqueueError,
+    LeaseLost,
     Moved,
     OutcomeUnknown,
     Refused,
     SettleRefused,
-    ShardUnavailable,
-    StoreFull,
     TooLarge,
 )
 from distqueue.fences import FenceLevel
 from distqueue.limits import check_batch
 from distqueue.opening import open_broker
-from distqueue.outcomes import expect
+from distqueue.outcomes import PASSING, expect
 from distqueue.results import Claimed, Counted, Lease, Outcome, Settled
 from distqueue.schedules.ticking import Ticking
 from distqueue.task import TaskState
 from distqueue.urls import parse_url
 from distqueue.worker.asking import Answer, Asking, Watch
+from distqueue.worker.late import Late
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
 from distqueue.worker.source import Source
@@ -46,8 +47,6 @@ _log: Final = getLogger("distqueue.worker")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _UNPARKING: Final = 0.02
 """How long claims that wait are given to come back, in seconds, before they are told again."""
-_LATER: Final = (StoreFull, ShardUnavailable)
-"""What a store says that takes the same command once there is room, or the shard is there again."""
 
 type Post = Callable[[Callable[[], None]], None]
 
@@ -62,6 +61,7 @@ class Supply:
         self._asking = Asking(
             lambda: open_broker(parse_url(ready.url), observers=ready.observers, **ready.options),
             lambda answer: post(lambda: self._answered(answer)),
+            lambda: post(_nothing),
         )
         self._capabilities = self._asking.broker.capabilities
         if not self._capabilities.shared_between_processes:
@@ -71,14 +71,17 @@ class Supply:
                 "shared, or app.testing() in tests"
             )
         self._is_burst = plan.burst
-        self._parks = not plan.burst
         self.names = list(plan.queues or ready.queues)
         """The queues that tasks are taken from."""
+        self._parks = (
+            not plan.burst and len(self.names) <= plan.concurrency
+        )  # else each waits for another's room
         self.sources = [self._source(name, ready.queues[name]) for name in self.names]
         self._ticking: Ticking | None = None
         self._may_tick = False
         self.failure: ConfigError | None = None
         """Why nothing more can be done here."""
+        self._late = Late()
         self._unsettled = Unsettled()
         self._claiming: tuple[Source, Claim, float] | None = None
         self._pause = _FIRST_PAUSE
@@ -98,10 +101,11 @@ class Supply:
 
     def asks_again_at(self, now: float) -> float:
         """Return when something is tried again that could not be done, on the monotonic clock."""
+        looks_at = self._asking.patience.looks_at
         if self._asks_at > now:
-            return self._asks_at
+            return min(self._asks_at, looks_at)
         times = [source.asks_at for source in self.sources if source.may_have]
-        return min((at for at in (self._unsettled.again_at, *times) if at > now), default=math.inf)
+        return min((at for at in (looks_at, self._unsettled.again_at, *times) if at > now), default=math.inf)
 
     def schedule(self, app: str, definitions: Sequence[bytes]) -> None:
         """Keep these schedules of an app, and carry out what is due.
@@ -131,19 +135,28 @@ class Supply:
         else:
             self._unsettled.add(settling)
 
+    def done_before(self, running: Running) -> Ended | None:
+        """Return how a task's handler has ended here, if its lease ran out before it could be settled."""
+        earlier = self._late.before(running)
+        if earlier is None:
+            return None
+        self._unsettled.withdraw(earlier)
+        return earlier.ended
+
     def ask(self, free: int) -> None:
         """Settle what there is to settle and claim up to ``free`` tasks, unless a call is under way.
 
         A claim for one task waits in the store for each queue that has nothing, as far as ``free`` allows.
         """
+        self._asking.patience.look()
         spare = free - len(self._parked) - (self._claiming[1].count if self._claiming else 0)
-        self._wait_where_nothing_is(spare)
         now = time.monotonic()
+        source = self._next_source(now) if free > 0 else None
+        spare = self._wait_where_nothing_is(spare, kept=source is not None)
         if self._asking.is_busy or now < self._asks_at:
             return
         settles, room = self._unsettled.batch(self._capabilities.max_batch)
         commands: list[Command] = list(settles)
-        source = self._next_source(now) if free > 0 else None
         if self._parked and (not self._parks or (source is not None and spare <= 0)):
             self._unpark()
         if source is not None and min(spare, room) > 0:
@@ -164,6 +177,8 @@ class Supply:
 
     def _unpark(self) -> None:
         """Let the claims that wait come back, and look shortly whether they have."""
+        for source in self._parked:
+            source.is_unparked = True
         self._asking.broker.unpark()
         self._asks_at = time.monotonic() + _UNPARKING
 
@@ -171,12 +186,14 @@ class Supply:
     def _parked(self) -> list[Source]:
         return [source for source in self.sources if source.parked is not None]
 
-    def _wait_where_nothing_is(self, spare: int) -> None:
+    def _wait_where_nothing_is(self, spare: int, *, kept: bool) -> int:
+        """Return how much is left of what is spare; one is ``kept`` for the queue to claim from next."""
         for source in self.sources:
             if source.seen is not None:
                 seen, source.seen = source.seen, None
-                source.wait(seen, parks=self._parks and spare > 0)
+                source.wait(seen, parks=self._parks and spare > kept)
                 spare -= source.parked is not None
+        return spare
 
     def counted(self) -> Counted:
         """Count the tasks of the store, in the calling thread.
@@ -210,7 +227,7 @@ class Supply:
 
     def _came(self, source: Source, leases: list[Lease], is_sure: bool) -> None:
         """There is news of a queue, and perhaps what a waiting claim has taken."""
-        source.news(is_sure=is_sure)
+        source.news(is_sure=is_sure, is_empty=not leases)
         for lease in leases:
             self.take(source, lease)
 
@@ -265,19 +282,24 @@ class Supply:
         """The store does not take it now, or not as it is; or the delivery is not this worker's any more."""
         running, command = settling
         again = ""
-        if isinstance(refusal, _LATER):
+        if isinstance(refusal, PASSING):
             self._unsettled.put_off(settling)
+            if isinstance(command, Ack):
+                self._late.keep(running)
             again = " yet"
         elif isinstance(command, Ack) and not isinstance(refusal, SettleRefused | Moved):
             self._unsettled.add(Settling(running, running.failed_by(refusal)))
             again = ", its attempt has failed"
         else:
             self._tally.lost += 1
+            if isinstance(command, Ack) and isinstance(refusal, LeaseLost) and self._late.keep(running):
+                again = " in time; should it come here again next, it is done"
         text = "task %s (%s) could not be settled%s: %s"
         _log.warning(text, *_named(running), again, refusal, extra=running.labels)
 
     def _settled(self, running: Running, command: Settle, outcome: Outcome) -> None:
         tally = self._tally
+        self._late.forget(running)
         if isinstance(command, Retry | Reject):
             tally.failures.append(_failure(running, command.error))
         if isinstance(command, Release):
@@ -332,6 +354,10 @@ def _failure(running: Running, error: str | None) -> Failure:
     return Failure(
         at=time.time(), task_id=lease.task_id, task=running.task, attempt=lease.attempt, error=error or ""
     )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _nobody(source: Source, lease: Lease) -> None:

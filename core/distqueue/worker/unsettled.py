@@ -45,13 +45,24 @@ class Unsettled:
         self._ready.append(settling)
 
     def put_off(self, settling: Settling) -> None:
-        """Settle it later: the store has no room for it now, or that part of it is not there."""
+        """Settle it later: the store has no room for it now, or that part of it is not there.
+
+        Its lease is renewed until then, which may need less.
+        """
+        if not settling.running.lost:
+            settling.running.renew()
         self._put_off.append(settling)
         self.again_at = time.monotonic() + _PAUSE
+
+    def withdraw(self, running: Running) -> None:
+        """Settle a delivery no longer, if that was put off."""
+        self._put_off = [one for one in self._put_off if one.running is not running]
 
     def batch(self, most: int) -> tuple[list[Settle], int]:
         """Return the commands of the next call, and how many tasks it can have besides, of ``most``."""
         if time.monotonic() >= self.again_at:
+            for settling in self._put_off:
+                settling.running.settling()
             self._ready += self._put_off
             self._put_off, self.again_at = [], math.inf
         tasks = size = self._sent = 0

@@ -24,6 +24,7 @@ from distqueue.results import Counted, Lease
 from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
 from distqueue.worker.crew import Crew
+from distqueue.worker.held import Held
 from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 from distqueue.worker.reload import Reload
@@ -38,6 +39,8 @@ _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
 _CLOSING: Final = 5.0
 """How long the store may take to be closed, in seconds."""
+_SHORT: Final = 1.0
+"""Below this a lease is warned about, in seconds: a slow disk alone may take as long."""
 _LONGEST_SLEEP: Final = 3600.0
 
 _log: Final = getLogger("distqueue.worker")
@@ -78,6 +81,7 @@ class Worker:
         self._tasks: dict[str, TaskInfo] = {}
         self._waiting: deque[Running] = deque()
         """Claimed, and not yet given to a child, as one has died since."""
+        self._held = Held()
         self._unknown: set[str] = set()
         self.on_turn: Callable[[Worker], None] | None = None
         """Called after each turn of the loop, for whoever shows how it goes."""
@@ -115,7 +119,12 @@ class Worker:
         May be called in a signal handler, and from any thread.
         """
         self._stops += 1
-        self._wake()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the next turn of the loop come now. May be called in a signal handler, and from any thread."""
+        with suppress(BlockingIOError, OSError):
+            os.write(self._wake_writer, b"!")
 
     def run(self) -> None:
         """Work until told to stop, or (``burst``) until nothing is left to do.
@@ -191,11 +200,7 @@ class Worker:
 
     def _post(self, function: Callable[[], None]) -> None:
         self._posted.append(function)
-        self._wake()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError, OSError):
-            os.write(self._wake_writer, b"!")
+        self.wake()
 
     # --- Tasks ----------------------------------------------------------------------------------
 
@@ -207,8 +212,22 @@ class Worker:
             self._leave_to_others(source, lease, name)
             return
         running = Running(source, lease, name, info, self._on_lost)
+        if self._supply is not None and (ended := self._supply.done_before(running)) is not None:
+            _log.info("task %s (%s) has been done here before", lease.task_id, name, extra=running.labels)
+            self._settle(running, ended)
+            return
+        if lease.deliveries > 1 and (earlier := self._still_running(running)) is not None:
+            text = "task %s (%s) still runs here, though its lease ran out: its end settles this delivery"
+            _log.warning(text, lease.task_id, name, extra=running.labels)
+            self._held.hold(running, earlier)
+            return
         running.renew()
         self._waiting.append(running)
+
+    def _still_running(self, running: Running) -> Running | None:
+        """Return an earlier delivery of the same task whose handler has not ended yet."""
+        task = running.queue, running.lease.task_id
+        return next((one for one in self.running if (one.queue, one.lease.task_id) == task), None)
 
     def _leave_to_others(self, source: Source, lease: Lease, name: str | None) -> None:
         shown = f"{name!r:.80}"
@@ -237,11 +256,18 @@ class Worker:
             if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
                 self._crew.retire(child)
 
+    def _ended(self, running: Running, ended: Ended) -> None:
+        """A handler has ended: settle the task, or run it again if it is claimed anew and not done."""
+        tell_ended(running, ended)
+        newer = self._held.take(running)
+        if newer is not None and not ended.is_whole:
+            self._waiting.append(newer)
+        self._settle(newer if newer is not None and ended.is_whole else running, ended)
+
     def _settle(self, running: Running, ended: Ended) -> None:
         if self._supply is None:
             raise RuntimeError("nothing runs without a store")
-        running.settling()
-        self._supply.settle(running, running.settled_by(ended))
+        self._supply.settle(running, running.end(ended))
 
     def _on_lost(self, running: Running) -> None:
         """The lease is lost, as the thread that renews it has found: the handler may want to know."""
@@ -275,9 +301,7 @@ class Worker:
                     raise ConfigError(reason)
                 _log.error("the app cannot be imported any longer; trying again: %s", reason)
             case Result():
-                running = child.running.pop(message.receipt)
-                tell_ended(running, message.ended)
-                self._settle(running, message.ended)
+                self._ended(child.running.pop(message.receipt), message.ended)
                 if self.plan.max_memory is not None and message.memory > self.plan.max_memory:
                     self._crew.retire(child)
 
@@ -295,6 +319,7 @@ class Worker:
             names = ", ".join(source.name for source in self._supply.sources)
             _log.info("working on queues %s of %s", names, ready.place)
             self._warn_of_strangers(ready)
+            self._warn_of_short_leases(ready)
         self._supply.schedule(full_name(self.plan.app), ready.schedules)
         self._crew.is_well(child)
 
@@ -303,6 +328,17 @@ class Worker:
         for name in self.plan.queues:
             if name not in own:
                 _log.warning("no handler of the app has queue %r; %s", name, choices(name, own))
+
+    def _warn_of_short_leases(self, ready: Ready) -> None:
+        for name in self.queue_names:
+            if (lease := ready.queues[name].lease) < _SHORT:
+                _log.warning(
+                    "the lease of queue %s is %g s: a commit or a pause that takes as long loses it, and "
+                    "another worker may run the task, too; give it %g s or more",
+                    name,
+                    lease,
+                    _SHORT,
+                )
 
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""
@@ -317,8 +353,7 @@ class Worker:
                 self._crew.put_off()
         for running in child.running.values():
             ended = self._cause(running, how, is_innocent=bool(overdue), is_overdue=running in overdue)
-            tell_ended(running, ended)
-            self._settle(running, ended)
+            self._ended(running, ended)
 
     def _cause(self, running: Running, how: str, *, is_innocent: bool, is_overdue: bool) -> Ended:
         if self.phase is Phase.KILLING:

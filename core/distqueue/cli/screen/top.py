@@ -16,6 +16,7 @@ from distqueue.cli.output import shown_age
 from distqueue.cli.screen.board import Board
 from distqueue.cli.screen.counting import SHARE
 from distqueue.cli.screen.keys import key_by_key, pressed
+from distqueue.cli.screen.suspending import CtrlZ
 from distqueue.cli.screen.text import plain, shown_span, table
 from distqueue.cli.story import call_of
 from distqueue.errors import OutcomeUnknown, StoreError
@@ -25,6 +26,8 @@ from distqueue.task import TaskRecord
 COLUMNS: Final = ("queue", "ready", "scheduled", "leased", "dead", "growth", "empty in", "oldest ready")
 _QUEUE_KEYS: Final = "up/down choose · p pause or resume · r redrive dead · d list dead · q quit"
 _DEAD_KEYS: Final = "up/down choose · c cancel · q back"
+_LOOK_EVERY: Final = 0.1
+"""How often it is looked whether Ctrl-Z was pressed, in seconds."""
 _FRAME: Final = 7
 """Lines besides the rows."""
 
@@ -36,17 +39,34 @@ def watch(board: Board, place: str, interval: float) -> None:
     """
     terminal = sys.stdin.fileno()
     console = Console()
-    with key_by_key(terminal), Live(console=console, screen=True, auto_refresh=False) as live:
-        looks_at = 0.0
+    with CtrlZ(lambda: None) as ctrl_z:
         while not board.is_over:
-            if (now := time.monotonic()) >= looks_at:
-                _guarded(board, lambda: board.look(time.monotonic()))
-                took = 0.0 if board.trouble else time.monotonic() - now
-                looks_at = time.monotonic() + max(interval, SHARE * took)
-            live.update(picture(board, place, console.size.height), refresh=True)
-            for key in pressed(terminal, max(0.0, looks_at - time.monotonic())):
-                _guarded(board, lambda: board.press(key))  # noqa: B023 - called at once
-                looks_at = 0.0
+            with key_by_key(terminal), Live(console=console, screen=True, auto_refresh=False) as live:
+                _watch(board, place, interval, live, terminal, ctrl_z)
+            if ctrl_z.is_due:
+                ctrl_z.stop()
+
+
+def _watch(board: Board, place: str, interval: float, live: Live, terminal: int, ctrl_z: CtrlZ) -> None:
+    """Show a store until ``q`` or Ctrl-Z."""
+    looks_at = 0.0
+    while not board.is_over and not ctrl_z.is_due:
+        if (now := time.monotonic()) >= looks_at:
+            _guarded(board, lambda: board.look(time.monotonic()))
+            took = 0.0 if board.trouble else time.monotonic() - now
+            looks_at = time.monotonic() + max(interval, SHARE * took)
+        live.update(picture(board, place, live.console.size.height), refresh=True)
+        for key in _pressed(terminal, looks_at, ctrl_z):
+            _guarded(board, lambda: board.press(key))  # noqa: B023 - called at once
+            looks_at = 0.0
+
+
+def _pressed(terminal: int, until: float, ctrl_z: CtrlZ) -> list[str]:
+    """Return the keys that are pressed next, none if none is until then (monotonic), or Ctrl-Z is."""
+    keys: list[str] = []
+    while not keys and not ctrl_z.is_due and (left := until - time.monotonic()) > 0:
+        keys = pressed(terminal, min(left, _LOOK_EVERY))
+    return keys
 
 
 def picture(board: Board, place: str, height: int) -> RenderableType:

@@ -16,6 +16,7 @@ from rich.text import Text
 from distqueue.cli.output import clean
 from distqueue.cli.screen.counting import Counting
 from distqueue.cli.screen.rate import Rate
+from distqueue.cli.screen.suspending import CtrlZ
 from distqueue.cli.screen.text import plain, shown_rate, shown_span, table
 from distqueue.results import QueueStats
 from distqueue.worker.output import Output
@@ -43,7 +44,8 @@ class WorkScreen:
         self.output = Output(self._print, takes_stdout=takes_stdout)
         self.above: TextIO = _Above(self._print)
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = self._new_live()
+        self._ctrl_z = CtrlZ(self._wake)
         self._worker: Worker | None = None
         self._counting: Counting | None = None
         self._done, self._failed = Rate(), Rate()
@@ -57,17 +59,21 @@ class WorkScreen:
 
     def __enter__(self) -> Self:
         self._live.start()
+        self._ctrl_z.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ctrl_z.__exit__(kind, error, trace)
         if self._counting is not None:
             self._counting.close()
         self.output.close()
         self._live.stop()
 
     def _on_turn(self, worker: Worker) -> None:
+        if self._ctrl_z.is_due:
+            self._suspend()
         now = time.monotonic()
         if now < self._draws_at:  # what has changed is drawn then
             worker.turn_by = self._draws_at
@@ -77,6 +83,21 @@ class WorkScreen:
         self._live.update(self._picture(worker, now), refresh=True)
         self._draws_at = now + _REDRAW
         worker.turn_by = now + _IDLE
+
+    def _new_live(self) -> Live:
+        return Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+
+    def _wake(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
+
+    def _suspend(self) -> None:
+        """Give the terminal back, stop until the program is continued, and draw anew."""
+        self._live.stop()
+        self._ctrl_z.stop()
+        self._live = self._new_live()  # the old one would go back to where it was
+        self._live.start()
+        self._draws_at = 0.0
 
     def _print(self, lines: list[str]) -> None:
         self._console.print(Text("\n".join(map(clean, lines))), soft_wrap=True)
