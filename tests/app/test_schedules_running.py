@@ -19,6 +19,8 @@ import pytest
 
 from distqueue import Queue
 
+pytestmark = pytest.mark.slow
+
 APP = """
 from distqueue import App, current_delivery
 
@@ -135,7 +137,6 @@ def check_each_once(times: list[float]) -> None:
         assert (after - before) % 3600 == pytest.approx(0.2), times
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "shop",
     [

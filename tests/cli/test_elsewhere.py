@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Shell
+
+pytestmark = pytest.mark.slow
 
 
 def test_show_finds_a_task_in_any_queue(shell: Shell) -> None:

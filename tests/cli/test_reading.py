@@ -11,6 +11,8 @@ from distqueue.task import TaskRecord
 
 from .conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 
 def test_show_as_json_has_every_field(shell: Shell) -> None:
     shell.line("put '[1]' --id it --header a=b")

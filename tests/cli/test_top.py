@@ -14,6 +14,8 @@ import pytest
 from .conftest import Shell
 from .screen import Terminal
 
+pytestmark = pytest.mark.slow
+
 KEYS = "q quit"
 
 

@@ -15,6 +15,8 @@ import pytest
 from .conftest import Shell
 from .screen import Terminal
 
+pytestmark = pytest.mark.slow
+
 APP = '''
 import sys
 from distqueue import App

@@ -13,6 +13,8 @@ from distqueue.conformance.harness import harness_for
 from distqueue.conformance.suite.holding import NotRun
 from distqueue.conformance.syscalls import cannot_trace
 
+pytestmark = pytest.mark.slow
+
 
 def broken(url: str, how: str) -> BackendConformance:
     """The suite for a backend whose processes are prepared to be wrong."""

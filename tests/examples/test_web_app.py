@@ -13,6 +13,8 @@ import pytest
 from tests.examples.conftest import Example
 from tests.preforking import server
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = "web-app"
 
 

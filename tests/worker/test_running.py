@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from distqueue import TaskState
 from tests.worker.conftest import APP, Bench, wait_until
+
+pytestmark = pytest.mark.slow
 
 SAY = """
 
