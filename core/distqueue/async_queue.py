@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import batched
 from logging import getLogger
 from types import TracebackType
@@ -23,6 +23,7 @@ from distqueue.commands import (
     Find,
     Pause,
     Purge,
+    Put,
     Redrive,
     Release,
     Resume,
@@ -126,16 +127,26 @@ class AsyncQueue(Client[_AsyncSession]):
 
     # --- Publishing -----------------------------------------------------------------------------
 
-    async def put(self, data: object, **options: Unpack[PutOptions]) -> Stored:
-        """As :meth:`Queue.put <distqueue.queue.Queue.put>`."""
-        return await self._ask(self._putter.made(data, options), Stored)
+    async def put(self, data: object, *, connection: object = None, **options: Unpack[PutOptions]) -> Stored:
+        """As :meth:`Queue.put <distqueue.queue.Queue.put>`; ``connection`` is one that is awaited."""
+        put = self._putter.made(data, options)
+        if connection is None:
+            return await self._ask(put, Stored)
+        return expect((await self.within(connection).apply_async([put]))[0], Stored)
 
-    async def put_many(self, payloads: Iterable[object], **options: Unpack[PutOptions]) -> list[Stored]:
-        """As :meth:`Queue.put_many <distqueue.queue.Queue.put_many>`."""
+    async def put_many(
+        self, payloads: Iterable[object], *, connection: object = None, **options: Unpack[PutOptions]
+    ) -> list[Stored]:
+        """As :meth:`Queue.put_many <distqueue.queue.Queue.put_many>`; ``connection`` as for :meth:`put`."""
         outcomes: list[Outcome] = []
-        max_batch = (await self.capabilities()).max_batch
+        apply: Callable[[list[Put]], Awaitable[list[Outcome]]]
+        if connection is None:
+            apply, max_batch = self._session.commit.submit, (await self.capabilities()).max_batch
+        else:
+            within = self.within(connection)
+            apply, max_batch = within.apply_async, within.capabilities.max_batch
         for batch in self._putter.batches(payloads, options, max_batch):
-            outcomes += merged(batch, await self._session.commit.submit(good_puts(batch)))
+            outcomes += merged(batch, await apply(good_puts(batch)))
         return expect_all(outcomes, Stored, "stored")
 
     def put_nowait(self, data: object, **options: Unpack[PutOptions]) -> asyncio.Future[Stored]:

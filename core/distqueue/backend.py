@@ -56,6 +56,7 @@ from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.transfer.checking import check_remembered, check_task
 from distqueue.urls import StoreURL
+from distqueue.within import Within
 
 
 class Fsck(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +100,11 @@ class OpenStore(Broker):
         )
 
     @classmethod
-    def within(cls, url: StoreURL, options: Any, connection: object) -> Broker:
-        """Return a broker that carries out puts in the transaction open on an application's connection."""
+    def within(cls, url: StoreURL, options: Any, connection: object) -> Within:
+        """Return what carries out puts in the transaction open on an application's connection."""
         raise Unsupported(
             f"{url.scheme}: cannot put tasks in a transaction of the application's; leave connection= out, "
-            "or use a store that can (sqlite:)"
+            "or use a store that can (sqlite:, postgresql:)"
         )
 
     @classmethod

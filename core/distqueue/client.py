@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from distqueue.broker import Broker
 from distqueue.commands import Claim, Put
 from distqueue.defaults import Defaults
-from distqueue.errors import CarriedAcrossFork, Closed
+from distqueue.errors import CarriedAcrossFork, Closed, Unsupported
 from distqueue.forking import whole_imports
 from distqueue.ids import new_token
 from distqueue.limits import check_queue_name
@@ -19,6 +19,7 @@ from distqueue.payload import Payload
 from distqueue.request import PutOptions, Putter
 from distqueue.session import Session
 from distqueue.times import Duration, seconds
+from distqueue.within import Within
 
 if TYPE_CHECKING:
     from distqueue.urls import StoreURL
@@ -52,11 +53,11 @@ class Client[S: Session](ABC):
         open_broker: Callable[[], Broker],
         name: str = "default",
         defaults: Defaults | None = None,
-        open_within: Callable[[object], Broker] | None = None,
+        open_within: Callable[[object], Within] | None = None,
     ) -> Self:
         """Return a queue on the broker that ``open_broker`` returns, once it is needed, in each process.
 
-        ``open_within`` returns one that carries out puts in the transaction of a connection.
+        ``open_within`` returns what carries out puts in the transaction of a connection.
         """
         client = cls.__new__(cls)
         client._set_up(open_broker, name, defaults or Defaults(), open_within)
@@ -78,6 +79,18 @@ class Client[S: Session](ABC):
     def task_of(self, payload: Payload, **options: Unpack[PutOptions]) -> Put:
         """Return a task as :meth:`task` does, with a payload that is encoded already."""
         return self._putter.of(payload, options)
+
+    def within(self, connection: object) -> Within:
+        """Return what puts tasks in the transaction that is open on a connection of the application's.
+
+        Raises:
+            Closed: the queue has been closed.
+            Unsupported: the store cannot use the connection.
+        """
+        self._check_open()
+        if self._open_within is None:
+            raise Unsupported("this queue was not made with a URL; make one for the database of connection=")
+        return self._open_within(connection)
 
     @abstractmethod
     def _new_session(self, open_broker: Callable[[], Broker]) -> S:
@@ -104,7 +117,7 @@ class Client[S: Session](ABC):
         open_broker: Callable[[], Broker],
         name: str,
         defaults: Defaults,
-        open_within: Callable[[object], Broker] | None = None,
+        open_within: Callable[[object], Within] | None = None,
     ) -> None:
         self.name = check_queue_name(name)
         self._open_broker = open_broker

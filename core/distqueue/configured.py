@@ -11,6 +11,7 @@ from distqueue.defaults import Defaults
 from distqueue.opening import open_broker, open_within
 from distqueue.options import convert_options
 from distqueue.urls import StoreURL
+from distqueue.within import Within
 
 
 class Configured(NamedTuple):
@@ -25,7 +26,7 @@ class Configured(NamedTuple):
         """Open the store."""
         return open_broker(self.url, observers=self.observers, **self.options)
 
-    def open_within(self, connection: object) -> Broker:
+    def open_within(self, connection: object) -> Within:
         """Return what puts in the transaction that is open on an application's connection."""
         return open_within(self.url, connection, **self.options)
 

@@ -22,6 +22,7 @@ from distqueue.observing import Observed
 from distqueue.options import convert_options
 from distqueue.plugins import BackendPlugin, Plugins, installed_plugins
 from distqueue.urls import StoreURL, parse_url
+from distqueue.within import Within
 
 BROKER_SCHEME: Final = "broker"
 """The scheme of ``broker:///path.sock``: whatever store the broker process serves that listens there."""
@@ -37,7 +38,7 @@ class BackendClass(Protocol):
     def open(self, url: StoreURL, options: Any, *, create: bool) -> OpenStore:
         """Open the store; with ``create``, make it if it is not there."""
 
-    def within(self, url: StoreURL, options: Any, connection: object) -> Broker:
+    def within(self, url: StoreURL, options: Any, connection: object) -> Within:
         """Let a transaction of the application's carry out puts."""
 
     def on_clock(self, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
@@ -83,11 +84,11 @@ def open_broker(
     return Observed(broker, plugins, place) if plugins.is_observed else broker
 
 
-def open_within(url: str | StoreURL, connection: object, **options: object) -> Broker:
-    """Return a broker that carries out puts in the transaction that is open on an application's connection.
+def open_within(url: str | StoreURL, connection: object, **options: object) -> Within:
+    """Return what carries out puts in the transaction that is open on an application's connection.
 
     ``options`` are those of the store, as for :func:`open_broker`; ``create`` does not matter, as there
-    has to be a file for the connection.
+    has to be a database for the connection.
 
     Raises:
         ConfigError: the URL or an option is wrong, or no plugin can be used for it.

@@ -16,7 +16,7 @@ from distqueue.capabilities import Capabilities
 from distqueue.client import Client
 from distqueue.commands import Browse, Cancel, Claim, Command, Find, Pause, Purge, Redrive, Resume, Stats
 from distqueue.delivery import Delivery, own_deliveries, settled_together, settling
-from distqueue.errors import Closed, Refused, StoreError, Unsupported
+from distqueue.errors import Closed, Refused, StoreError
 from distqueue.outcomes import expect, expect_all
 from distqueue.request import PutOptions, good_puts, merged
 from distqueue.results import (
@@ -91,7 +91,7 @@ class Queue(Client[Session]):
         put = self._putter.made(data, options)
         if connection is None:
             return self._ask(put, Stored)
-        return expect(self._within(connection).apply([put])[0], Stored)
+        return expect(self.within(connection).apply([put])[0], Stored)
 
     def put_many(
         self, payloads: Iterable[object], *, connection: object = None, **options: Unpack[PutOptions]
@@ -109,7 +109,7 @@ class Queue(Client[Session]):
         >>> queue.put_many([{"n": 1}, queue.task({"n": 2}, priority=9)])       # doctest: +SKIP
         """
         outcomes: list[Outcome] = []
-        broker = self._session.broker if connection is None else self._within(connection)
+        broker = self._session.broker if connection is None else self.within(connection)
         for batch in self._putter.batches(payloads, options, broker.capabilities.max_batch):
             outcomes += merged(batch, broker.apply(good_puts(batch)))
         return expect_all(outcomes, Stored, "stored")
@@ -304,12 +304,6 @@ class Queue(Client[Session]):
 
     def _ask[R: Result](self, command: Command, kind: type[R]) -> R:
         return expect(self._session.apply([command])[0], kind)
-
-    def _within(self, connection: object) -> Broker:
-        self._check_open()
-        if self._open_within is None:
-            raise Unsupported("this queue was not made with a URL; make one for the database of connection=")
-        return self._open_within(connection)
 
     def _claim(self, session: Session, claim: Claim) -> Claimed:
         """Claim once; :meth:`close` waits for it, so that nothing stays claimed."""

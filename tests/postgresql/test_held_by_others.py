@@ -26,7 +26,7 @@ def broker(url: str) -> Iterator[Broker]:
 def put_open(other: psycopg.Connection, *puts: Put) -> None:
     """Put tasks in a transaction that stays open."""
     statement, columns = arrays(puts)
-    other.execute(statement.replace("{}.", ""), (puts[0].queue, ["none"], 300.0, *columns))
+    other.execute(statement.replace("{}.", ""), (puts[0].queue, ["none"], 300.0, False, *columns))
 
 
 def claimed(outcomes: Sequence[Outcome]) -> list[str]:

@@ -43,7 +43,7 @@ from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql import administration, reading
-from distqueue_backends.postgresql.bells import Bells, bells_of, let_go
+from distqueue_backends.postgresql.bells import Bells, bells_of, channel_of, let_go
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.hint import BEGINNING, Hint
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
@@ -99,8 +99,7 @@ class PostgresBackend(Transactions):
 
     @classmethod
     def within(cls, url: StoreURL, options: PostgresOptions, connection: object) -> ApplicationTransaction:
-        session = Session(parameters(url, options), settings(options))
-        return ApplicationTransaction(url, options, session, connection)
+        return ApplicationTransaction(url, options, connection)
 
     def __init__(self, url: StoreURL, options: PostgresOptions) -> None:
         self._parameters = parameters(url, options)
@@ -149,7 +148,7 @@ class PostgresBackend(Transactions):
         session.set("synchronous_commit", "off")  # a notification that is lost is none that anybody relies on
         return Bells(
             session,
-            f"distqueue/{self.options.schema}",
+            channel_of(self.options.schema),
             lambda session: session.execute(tidy, (window, most)),
             may_listen=self.options.listen is Switch.AUTO,
         )

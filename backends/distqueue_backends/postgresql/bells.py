@@ -52,7 +52,7 @@ class Bells:
         may_listen: bool,
     ) -> None:
         self._session = session
-        self._channel = channel[:_MOST_CHANNEL]
+        self._channel = channel
         self._tidy = tidy
         self._may_listen = may_listen
         self._changed = threading.Condition()
@@ -212,6 +212,11 @@ class Bells:
         readable, _, _ = select.select(files, [], [], seconds)
         if self._wake_read in readable:
             os.read(self._wake_read, 4096)
+
+
+def channel_of(schema: str) -> str:
+    """Return the channel on which the store in a schema notifies."""
+    return f"distqueue/{schema}"[:_MOST_CHANNEL]
 
 
 _OF_STORES: Final[dict[str, Bells]] = {}

@@ -16,11 +16,11 @@ from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.postgresql.refusals import fenced, not_stored
 
 PUT: Final = (
-    "SELECT * FROM {}.put(%s, %s::text[], %s::float8, %b::text[], %b::int8[], %b::bytea[], %b::int2[], "
-    "%b::float8[], %b::float8[], %b::int8[], %b::float8[], %b::float8[], %b::text[], %b::text[])"
+    "SELECT * FROM {}.put(%s, %s::text[], %s::float8, %s::bool, %b::text[], %b::int8[], %b::bytea[], "
+    "%b::int2[], %b::float8[], %b::float8[], %b::int8[], %b::float8[], %b::float8[], %b::text[], %b::text[])"
 )
 PUT_SPECIAL: Final = (
-    "SELECT * FROM {}.put_special(%s, %s::text[], %s::float8, %b::text[], %b::int8[], %b::bytea[], "
+    "SELECT * FROM {}.put_special(%s, %s::text[], %s::float8, %s::bool, %b::text[], %b::int8[], %b::bytea[], "
     "%b::int2[], %b::float8[], %b::float8[], %b::int8[], %b::float8[], %b::float8[], %b::text[], %b::text[], "
     "%b::text[], %b::text[])"
 )
@@ -45,7 +45,11 @@ def put_into(
 ) -> list[Outcome]:
     """Put tasks into a queue, which a fence of the given levels allows."""
     statement, columns = arrays(puts)
-    rows = execute(statement, (queue, list(levels), window, *columns))
+    return answers(queue, puts, execute(statement, (queue, list(levels), window, True, *columns)))
+
+
+def answers(queue: str, puts: Sequence[Put], rows: Sequence[Any]) -> list[Outcome]:
+    """Return the outcomes of puts into a queue; ``rows`` tell of those that were not stored."""
     outcomes: list[Outcome] = [Stored(task_id=put.task_id) for put in puts]
     for at, code, detail, more in rows:
         if code == "fence":

@@ -13,6 +13,7 @@ from distqueue.commands import Command, Put
 from distqueue.errors import Refused, StoreBusy, StoreError, StoreFull, StoreMissing, Unsupported
 from distqueue.limits import check_batch
 from distqueue.results import Outcome
+from distqueue.within import Within
 from distqueue_backends.sqlite import driver
 from distqueue_backends.sqlite.connection import is_full, unusable
 from distqueue_backends.sqlite.options import SQLITE_CAPABILITIES, SqliteOptions
@@ -25,7 +26,7 @@ _SYNCED: Final = 2
 _UNSAFE_JOURNALS: Final = ("off", "memory")
 
 
-class ApplicationTransaction(SqlStore):
+class ApplicationTransaction(SqlStore, Within):
     """Carries out puts through a connection of the application's. It neither commits nor rolls back.
 
     The lock file of the store is left alone, as whoever holds it may be waiting for this very transaction.

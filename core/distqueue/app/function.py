@@ -127,11 +127,15 @@ class TaskFunction[**P, R]:
         return self.app.queue(self.queue).put_many(puts, connection=connection)
 
     async def enqueue_async(self, *args: P.args, **kwargs: P.kwargs) -> Stored:
-        """As :meth:`enqueue`, off the event loop; what coroutines enqueue at the same time is one commit."""
+        """As :meth:`enqueue`, off the event loop; what coroutines enqueue at the same time is one commit.
+
+        A ``connection`` is one that is awaited, such as asyncpg's.
+        """
         put = self.task(*args, **kwargs)
-        if self._options.get("connection") is not None:
-            raise InvalidTask("connection= belongs to one thread: use enqueue, where its transaction is")
-        return expect((await self.app.store.commit.submit([put]))[0], Stored)
+        connection = self._options.get("connection")
+        if connection is None:
+            return expect((await self.app.store.commit.submit([put]))[0], Stored)
+        return expect((await self.app.queue(self.queue).within(connection).apply_async([put]))[0], Stored)
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Put:
         """Return the task without storing it: for ``current_delivery().then(…)`` and ``queue.put_many``.

@@ -1,8 +1,9 @@
 -- Tasks without a unique key and without a group, all at once. Arrays that are NULL stand for defaults; 0
--- attempts for no limit. Only what was not stored is answered.
-CREATE FUNCTION put(_name text, _levels text[], _window float8, _tids text[], _crcs bigint[], _datas bytea[],
-    _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[], _keeps float8[],
-    _publishers text[], _headers text[])
+-- attempts for no limit. Only what was not stored is answered. In a transaction of the application's, whose end
+-- nobody knows, what has run out is left to others (_ticks).
+CREATE FUNCTION put(_name text, _levels text[], _window float8, _ticks boolean, _tids text[], _crcs bigint[],
+    _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[],
+    _keeps float8[], _publishers text[], _headers text[])
 RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
 DECLARE r queue; _now float8; _new text[]; _known text[]; _ids bigint[];
 BEGIN
@@ -12,7 +13,7 @@ BEGIN
         RETURN;
     END IF;
     _now := clock();
-    PERFORM tick(r.q, _now);
+    IF _ticks THEN PERFORM tick(r.q, _now); END IF;
     WITH i AS (
         INSERT INTO task (q, id, tid, put_at, crc, data, line, due, max_attempts, expires_in, keep_done,
             publisher, headers)
@@ -56,9 +57,9 @@ BEGIN
 END $$;
 
 -- Tasks of which some have a unique key or a group, one after the other.
-CREATE FUNCTION put_special(_name text, _levels text[], _window float8, _tids text[], _crcs bigint[],
-    _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[],
-    _keeps float8[], _publishers text[], _headers text[], _grps text[], _uniqs text[])
+CREATE FUNCTION put_special(_name text, _levels text[], _window float8, _ticks boolean, _tids text[],
+    _crcs bigint[], _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[],
+    _expires float8[], _keeps float8[], _publishers text[], _headers text[], _grps text[], _uniqs text[])
 RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
 DECLARE r queue; u record; t task; _now float8; _due float8; _holder text; _crc bigint; _line smallint;
 BEGIN
@@ -68,7 +69,7 @@ BEGIN
         RETURN;
     END IF;
     _now := clock();
-    PERFORM tick(r.q, _now);
+    IF _ticks THEN PERFORM tick(r.q, _now); END IF;
     PERFORM 1 FROM grp WHERE q = r.q AND name = ANY (_grps) ORDER BY name FOR UPDATE;
     FOR u IN SELECT * FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps,
         _publishers, _headers, _grps, _uniqs) WITH ORDINALITY

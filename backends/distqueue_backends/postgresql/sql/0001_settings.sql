@@ -7,7 +7,7 @@ BEGIN
         AND proname IN ('put', 'put_special', 'claim', 'reclaim', 'ack', 'extend', 'give_back', 'look', 'page',
             'first_in_line', 'counts', 'cancel', 'purge', 'redrive', 'set_paused', 'enter_alone', 'set_fence',
             'clear_queue', 'tidy', 'load', 'putting',
-            'make_queue')
+            'make_queue', 'is_overdue')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', _function);
         EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', _function);

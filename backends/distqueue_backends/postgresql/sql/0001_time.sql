@@ -176,6 +176,13 @@ BEGIN
     IF _kept THEN PERFORM drop_kept(_q, _now); END IF;
 END $$;
 
+-- Whether anything has run out that was not seen to yet.
+CREATE FUNCTION is_overdue(_name text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM expiring e WHERE e.q = r.q AND e.at <= clock())
+        OR EXISTS (SELECT FROM hidden h WHERE h.q = r.q AND h.leased AND h.until <= clock())
+        FROM queue r WHERE r.name = _name
+$$;
+
 -- What is due by now takes its place at the end: one transaction at a time, or their places would mix.
 -- False if another one is at it.
 CREATE FUNCTION place_due(_q int, _now float8, _patient boolean) RETURNS boolean LANGUAGE plpgsql AS $$
