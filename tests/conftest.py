@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from uuid import uuid4
 
+import psycopg
 import pytest
 
+from distqueue.opening import migrate_store
 from tests.servers.chosen import own_postgres, postgres_url, stop_servers
 from tests.servers.postgresql import Server
 
@@ -24,6 +28,22 @@ def _postgres_url() -> str:
 def _own_postgres() -> Server:
     """A PostgreSQL server that may be killed and started again."""
     return own_postgres()
+
+
+@pytest.fixture
+def postgres_schema(postgres_url: str) -> Iterator[str]:
+    """The URL of a store in PostgreSQL that was not migrated; its schema is dropped at the end."""
+    schema = f"t{uuid4().hex[:12]}"
+    yield f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+
+
+@pytest.fixture
+def postgres_store(postgres_schema: str) -> str:
+    """The URL of a store in PostgreSQL."""
+    migrate_store(postgres_schema)
+    return postgres_schema
 
 
 def pytest_unconfigure() -> None:

@@ -39,7 +39,8 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed store URL, its parts percent-decoded. ``str`` and ``repr`` never show a secret.
 
     ``query`` holds the backend's options as they were typed. ``path`` is relative if it does not
-    begin with a slash, and empty if there is none.
+    begin with a slash, and empty if there is none. Of several servers (``a:5432,b:5433``) ``host`` has
+    all, with their ports; :meth:`places` takes them apart.
     """
 
     scheme: str
@@ -54,6 +55,14 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
     def is_file(self) -> bool:
         """Whether the path names a file or a directory on this machine."""
         return bool(self.path) and self.host is None and self.scheme not in SERVER_SCHEMES
+
+    def places(self) -> list[tuple[str, int | None]]:
+        """Return host and port of each server, as far as they are given.
+
+        >>> parse_url("postgresql://db1:5433,db2/shop").places()
+        [('db1', 5433), ('db2', None)]
+        """
+        return (self.port is None and _servers(self.host or "")) or [(self.host or "", self.port)]
 
     def relative_to(self, directory: str) -> StoreURL:
         """Return the URL with a relative file path made absolute; any other URL is returned unchanged.
@@ -113,7 +122,10 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
 
     def _place(self, *, hide: bool) -> str:
         host = self.host or ""
-        host = host if _IPV6.fullmatch(host) else quote(host, safe="")
+        if len(self.places()) > 1:
+            host = quote(host, safe=",:[]")
+        elif not _IPV6.fullmatch(host):
+            host = quote(host, safe="")
         port = "" if self.port is None else f":{self.port}"
         if self.user is None:
             return host + port
@@ -194,19 +206,37 @@ def _parse_place(text: str, place: str) -> tuple[str | None, str | None, str | N
     credentials, at, host_port = place.rpartition("@")
     if "@" in credentials:
         _refuse(text, "write %40 for an @ in a user name or a password")
-    match = _HOST.fullmatch(host_port)
+    places = [_parse_server(text, each) for each in host_port.split(",")]
+    host, port = places[0] if len(places) == 1 else (_decode(text, host_port), None)
+    user, colon, password = credentials.partition(":")
+    return (
+        _decode(text, user) if at else None,
+        _decode(text, password) if colon else None,
+        host or None,
+        port,
+    )
+
+
+def _servers(hosts: str) -> list[tuple[str, int | None]]:
+    """Return host and port of each of several servers, none if that is not what it says."""
+    found: list[tuple[str, int | None]] = []
+    for each in hosts.split(","):
+        match = _HOST.fullmatch(each)
+        port = int(match["port"]) if match and match["port"] else None
+        if match is None or (port is not None and not 0 < port < 65536):
+            return []
+        found.append((match["host"], port))
+    return found
+
+
+def _parse_server(text: str, place: str) -> tuple[str, int | None]:
+    match = _HOST.fullmatch(place)
     if match is None:
         _refuse(text, "what follows the host is not a port number, or a password holds a / (write %2F)")
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port < 65536:
         _refuse(text, f"{port} is not a port; use 1 to 65535")
-    user, colon, password = credentials.partition(":")
-    return (
-        _decode(text, user) if at else None,
-        _decode(text, password) if colon else None,
-        _decode(text, match["host"]) or None,
-        port,
-    )
+    return _decode(text, match["host"]), port
 
 
 def _parse_query(text: str, query: str) -> dict[str, str]:

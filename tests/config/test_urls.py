@@ -32,6 +32,17 @@ def test_every_part_of_a_server_url_is_taken_apart_and_decoded() -> None:
     )
 
 
+def test_several_servers_each_have_a_port() -> None:
+    url = parse_url("postgresql://jo:pw@db1:5433,[::1]:5434,db2/shop")
+    assert url.places() == [("db1", 5433), ("[::1]", 5434), ("db2", None)]
+    assert (url.user, url.port, url.path) == ("jo", None, "shop")
+    assert str(url) == "postgresql://jo:***@db1:5433,[::1]:5434,db2/shop"
+    assert parse_url(url.unredacted()) == url
+    assert parse_url("postgresql://db1:5433/shop").places() == [("db1", 5433)]
+    with pytest.raises(ConfigError, match="99999 is not a port"):
+        parse_url("postgresql://db1:5433,db2:99999/shop")
+
+
 def test_parts_that_are_not_there_are_none_or_empty() -> None:
     assert parse_url("memory://") == StoreURL(scheme="memory")
     assert parse_url("memory://Jobs") == StoreURL(scheme="memory", host="Jobs")

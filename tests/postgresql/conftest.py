@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import psycopg
 import pytest
 
-from distqueue.opening import migrate_store
-
 
 @pytest.fixture
-def empty(postgres_url: str) -> Iterator[str]:
+def empty(postgres_schema: str) -> str:
     """The URL of a store that was not migrated."""
-    schema = f"t{uuid4().hex[:12]}"
-    yield f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+    return postgres_schema
 
 
 @pytest.fixture
-def url(empty: str) -> str:
+def url(postgres_store: str) -> str:
     """The URL of a store."""
-    migrate_store(empty)
-    return empty
+    return postgres_store
 
 
 @pytest.fixture

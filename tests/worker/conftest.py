@@ -257,11 +257,13 @@ def check_apart(notes: list[Note]) -> None:
                 assert earlier.pid == later.pid, f"{task_id} was run by two at the same time: {those}"
 
 
-@pytest.fixture(params=["sqlite", "served"])
+@pytest.fixture(params=["sqlite", "served", "postgresql"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    """An app on sqlite, and on json through a broker process."""
+    """An app on sqlite, on json through a broker process, and in a schema of PostgreSQL."""
     if request.param == "sqlite":
         made = Bench(tmp_path, f"sqlite:///{tmp_path}/jobs.db")
+    elif request.param == "postgresql":
+        made = Bench(tmp_path, request.getfixturevalue("postgres_store"))
     else:
         made = Bench(tmp_path, f"json:///{tmp_path}/Queue.json")
         made.spawn("serve")

@@ -103,17 +103,18 @@ class PostgresBackend(Transactions):
 
     def __init__(self, url: StoreURL, options: PostgresOptions) -> None:
         self._parameters = parameters(url, options)
-        super().__init__(url, options, self._new_session(options))
+        is_pooled = options.listen is Switch.OFF
+        session = Session(
+            self._parameters, settings(options), is_pooled=is_pooled, inspect=self._look_at_server
+        )
+        super().__init__(url, options, session)
         self._window = options.dedup_window
         self._hints: dict[str, Hint] = {}
         try:
             self.session.connect(options.connect_timeout)
-            self._server = look_at(self.session, str(url))
             check_version(self.session.connection, options.schema, str(url))
             ((now,),) = self.session.execute(f"SELECT {self.schema}.clock()")
             self.ahead = now - time.time()
-            if not self._server.syncs:
-                self.session.set("synchronous_commit", "on")
         except psycopg.Error as error:
             self.session.drop()
             raise StoreFailed(f"{url} cannot be used: {error}") from error
@@ -133,24 +134,28 @@ class PostgresBackend(Transactions):
         return msgspec.structs.replace(
             POSTGRES_CAPABILITIES,
             durability=Durability.REPLICATED if self._server.is_replicated else Durability.FSYNC,
-            wake_up=WakeUp.POLL if self.options.listen is Switch.OFF else WakeUp.PUSH,
+            wake_up=WakeUp.POLL if self.session.is_pooled else WakeUp.PUSH,
             dedup_window=self.options.dedup_window,
             dedup_max=self.options.dedup_max,
         )
 
-    def _new_session(self, options: PostgresOptions) -> Session:
-        return Session(self._parameters, settings(options), is_pooled=options.listen is Switch.OFF)
+    def _look_at_server(self, session: Session) -> None:
+        """See to it that the server of a new connection keeps what it commits, also after a failover."""
+        self._server = look_at(session, str(self.url))
+        if not self._server.syncs:
+            session.set("synchronous_commit", "on")
 
     def _make_bells(self) -> Bells:
         tidy = f"SELECT {self.schema}.tidy(%s::float8, %s::int4)"
         window, most = self.options.dedup_window, self.options.dedup_max
-        session = self._new_session(self.options)
-        session.set("synchronous_commit", "off")  # a notification that is lost is none that anybody relies on
+        # A notification that is lost is none that anybody relies on.
+        settled = settings(self.options) | {"synchronous_commit": "off"}
+        session = Session(self._parameters, settled, is_pooled=self.session.is_pooled)
         return Bells(
             session,
             channel_of(self.options.schema),
             lambda session: session.execute(tidy, (window, most)),
-            may_listen=self.options.listen is Switch.AUTO,
+            may_listen=not self.session.is_pooled,
         )
 
     def tell(self) -> None:

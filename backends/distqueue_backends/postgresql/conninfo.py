@@ -10,10 +10,12 @@ from distqueue_backends.postgresql.options import PostgresOptions, Switch
 
 def parameters(url: StoreURL, options: PostgresOptions) -> dict[str, str | int]:
     """Return the connection parameters; what is not in the URL is left to libpq (``PGUSER``, ``.pgpass``)."""
-    host = url.host or options.host
+    places = url.places()
+    hosts = [host.strip("[]") for host, _ in places] if url.host else options.host.split(",")
+    ports = [str(port or "") for _, port in places]
     found: dict[str, str | int | None] = {
-        "host": host.strip("[]"),
-        "port": url.port,
+        "host": ",".join(hosts),
+        "port": ",".join(ports) if any(ports) else "",
         "user": url.user,
         "password": url.password,
         "dbname": url.path,
@@ -25,7 +27,7 @@ def parameters(url: StoreURL, options: PostgresOptions) -> dict[str, str | int]:
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
-        **_tls(host, options),
+        **_tls(hosts, options),
     }
     return {name: value for name, value in found.items() if value not in (None, "")}
 
@@ -35,10 +37,10 @@ def application_name(options: PostgresOptions) -> str:
     return options.application_name or f"distqueue/{options.schema}"
 
 
-def _tls(host: str, options: PostgresOptions) -> dict[str, str]:
-    """Return the parameters of TLS: for a remote host it is required, unless it was switched off."""
+def _tls(hosts: list[str], options: PostgresOptions) -> dict[str, str]:
+    """Return the parameters of TLS: with a remote host it is required, unless it was switched off."""
     files = {"sslrootcert": options.sslrootcert, "sslcert": options.sslcert, "sslkey": options.sslkey}
-    if any(map(_is_remote, host.split(","))) and options.tls is Switch.AUTO:
+    if any(map(_is_remote, hosts)) and options.tls is Switch.AUTO:
         return {"sslmode": options.sslmode.value, **files}
     return files
 
@@ -47,6 +49,6 @@ def _is_remote(host: str) -> bool:
     if not host or host.startswith(("/", "@")) or host == "localhost":
         return False
     try:
-        return not ipaddress.ip_address(host.strip("[]")).is_loopback
+        return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return True

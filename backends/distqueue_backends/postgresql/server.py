@@ -12,6 +12,8 @@ from distqueue_backends.postgresql.session import Session
 
 PATIENCE: Final = 0.25
 """How long commands wait for what another transaction holds, in seconds, before each is tried alone."""
+SILENCE: Final = 5.0
+"""For how long a transaction stays open whose process says nothing, as it was stopped, in seconds."""
 OLDEST: Final = 150_000
 """The oldest version of PostgreSQL, as the server tells it."""
 _ASK: Final = (
@@ -57,7 +59,7 @@ def settings(options: PostgresOptions) -> dict[str, str]:
         "default_transaction_read_only": "off",
         "lock_timeout": in_milliseconds(min(PATIENCE, options.lock_timeout)),
         "statement_timeout": "0",
-        "idle_in_transaction_session_timeout": "60s",
+        "idle_in_transaction_session_timeout": in_milliseconds(SILENCE),
         "extra_float_digits": "3",
         "client_min_messages": "warning",
     }

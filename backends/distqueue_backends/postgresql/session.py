@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -15,9 +15,13 @@ from distqueue.errors import StoreBusy
 
 PAUSES: Final = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 """How long to wait before each further try to connect, in seconds; the last one counts for the rest."""
-_BROKEN: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+BROKEN: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 _CANNOT: Final = {"28", "3D", "42"}
 """Classes of errors that trying again does not mend: who, which database, may not."""
+
+_SINCE: Final = "extract(epoch FROM backend_start)::text"
+_WHO: Final = f"SELECT pid, {_SINCE} FROM pg_stat_get_activity(pg_backend_pid())"
+_END: Final = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_get_activity(%s) WHERE {_SINCE} = %s"
 
 type Connection = psycopg.Connection[TupleRow]
 
@@ -33,16 +37,26 @@ class Lost(Exception):
 class Session:
     """One connection at a time, for one thread.
 
-    ``settings`` are those of the session; they are not set where a pooler hands each transaction another one.
+    ``settings`` are those of the session. Where a pooler hands each transaction another session they are not
+    set, and no statement is prepared: ``is_pooled`` says so, beforehand or once a connection was made.
+    ``inspect`` is called with each new connection, and may raise what makes it one not to be used.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Any], settings: Mapping[str, str], *, is_pooled: bool = False
+        self,
+        parameters: Mapping[str, Any],
+        settings: Mapping[str, str],
+        *,
+        is_pooled: bool = False,
+        inspect: Callable[[Session], None] | None = None,
     ) -> None:
         self._parameters = dict(parameters)
         self.settings = dict(settings)
-        self._is_pooled = is_pooled
+        self.is_pooled = is_pooled
+        self._inspect = inspect
         self._connection: Connection | None = None
+        self._served_by: tuple[int, str] | None = None
+        self._left: tuple[int, str] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -55,12 +69,14 @@ class Session:
         if self._connection is None or not _is_alive(self._connection):
             self.drop()
             self._connection = self._connect()
+            self._begin(self._connection)
         return self._connection
 
     def set(self, name: str, value: str) -> None:
-        """Let a setting hold in this session, from the next connection on; the present one is closed."""
+        """Let a setting hold in this session from now on."""
         self.settings[name] = value
-        self.drop()
+        if self._connection is not None and not self.is_pooled:
+            _set(self._connection, {name: value})
 
     def connect(self, patience: float) -> Connection:
         """Return the connection, and try for so many seconds to make one.
@@ -87,7 +103,7 @@ class Session:
     def query(self, connection: Connection, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Execute a statement on a connection that was looked at before."""
         cursor = connection.cursor(binary=True)
-        cursor.execute(statement, arguments or None, prepare=not self._is_pooled)
+        cursor.execute(statement, arguments or None, prepare=not self.is_pooled)
         return cursor.fetchall() if cursor.description else []
 
     def broke(self) -> bool:
@@ -101,6 +117,14 @@ class Session:
             self._connection = None
             connection.close()
 
+    def abandon(self) -> None:
+        """Close a connection that broke; the server is made to end its session before the next one is used.
+
+        What was asked for could else be carried out after it was asked for again.
+        """
+        self._left = self._served_by
+        self.drop()
+
     def leave_to_parent(self) -> None:
         """In a child: close what the fork copied, without a word to the server, which serves the parent."""
         if (connection := self._connection) is not None and not connection.closed:
@@ -111,32 +135,65 @@ class Session:
 
     def _connect(self) -> Connection:
         try:
-            connection = psycopg.connect(
-                autocommit=True, prepare_threshold=None if self._is_pooled else 5, **self._parameters
-            )
-            for name, value in () if self._is_pooled else self.settings.items():
-                connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-        except _BROKEN as error:
-            why = f"PostgreSQL cannot be reached: {first_line(error)}"
-            if (error.sqlstate or "")[:2] in _CANNOT:
-                raise StoreBusy(why) from None
-            raise Lost(why, sent=False) from None
-        return connection
+            return psycopg.connect(autocommit=True, prepare_threshold=None, **self._parameters)
+        except BROKEN as error:
+            raise _unreachable(error) from None
+
+    def _begin(self, connection: Connection) -> None:
+        """Make a new connection one of this session."""
+        try:
+            pid, since = connection.execute(_WHO).fetchone() or (0, "")
+            # A pooler has process ids of its own for its clients.
+            self.is_pooled = self.is_pooled or pid != connection.info.backend_pid
+            self._served_by = None if self.is_pooled else (pid, since)
+            if not self.is_pooled:
+                connection.prepare_threshold = 5
+                _set(connection, self.settings)
+            self._end_what_was_left(connection)
+            if self._inspect is not None:
+                self._inspect(self)
+        except BROKEN as error:
+            self.drop()
+            raise _unreachable(error) from None
+        except BaseException:
+            self.drop()
+            raise
+
+    def _end_what_was_left(self, connection: Connection) -> None:
+        if self._left is not None and connection.execute(_END, self._left).fetchone() == (False,):
+            raise Lost("the server has not ended the session of a connection that broke", sent=False)
+        self._left = None
+
+
+def _unreachable(error: psycopg.Error) -> Lost | StoreBusy:
+    """Return what is raised where no connection can be made."""
+    why = f"PostgreSQL cannot be reached: {first_line(error)}"
+    if (error.sqlstate or "")[:2] in _CANNOT:
+        return StoreBusy(why)
+    return Lost(why, sent=False)
+
+
+def _set(connection: Connection, settings: Mapping[str, str]) -> None:
+    names = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    if settings:
+        connection.execute(f"SELECT {names}".encode(), [part for pair in settings.items() for part in pair])
 
 
 def _is_alive(connection: Connection) -> bool:
     """Whether nobody has hung up while the connection had nothing to do."""
     if connection.closed:
         return False
-    readable, _, _ = select.select([connection.fileno()], [], [], 0)
-    if readable:
-        try:
+    try:
+        while select.select([connection.fileno()], [], [], 0)[0]:  # a server says goodbye before it hangs up
             connection.pgconn.consume_input()
-        except psycopg.OperationalError:
-            return False
+    except psycopg.OperationalError:
+        return False
     return connection.pgconn.status == psycopg.pq.ConnStatus.OK
 
 
 def first_line(error: Exception) -> str:
-    """Return what a server or libpq says, without the hints."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """Return what a server or libpq says, without the hints; of several servers, what each says."""
+    first, _, rest = str(error).strip().partition("\n")
+    if first.endswith("All failures were:"):
+        return "; ".join([line.removeprefix("- ") for line in rest.splitlines() if line.startswith("- ")])
+    return first or type(error).__name__

@@ -14,11 +14,20 @@ from distqueue import commands as c
 from distqueue.backend import Backend
 from distqueue.broker.again import apply_again
 from distqueue.commands import Ack, Command, Put
-from distqueue.errors import Closed, InvalidTask, OutcomeUnknown, Refused, StoreBusy, StoreFailed, StoreFull
+from distqueue.errors import (
+    Closed,
+    InvalidTask,
+    OutcomeUnknown,
+    Refused,
+    StoreBusy,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+)
 from distqueue.limits import check_batch
 from distqueue.results import Outcome
 from distqueue.urls import StoreURL
-from distqueue_backends.postgresql.options import PostgresOptions, Switch
+from distqueue_backends.postgresql.options import PostgresOptions
 from distqueue_backends.postgresql.server import in_milliseconds
 from distqueue_backends.postgresql.session import Connection, Lost, Session, first_line
 
@@ -28,6 +37,8 @@ _TOGETHER: Final = (c.Put, c.Ack, c.Retry, c.Release, c.Reject, c.Extend)
 _REPEATABLE: Final = (*_TOGETHER, c.Claim, *c.READS)
 BLOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 """What is raised where somebody else's transaction holds what is needed."""
+_UNDONE: Final = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.IdleInTransactionSessionTimeout)
+"""What is raised by a server that has certainly done nothing: a standby, or one that was kept waiting."""
 _UNBINDABLE: Final = (psycopg.DataError, UnicodeEncodeError, OverflowError)
 
 
@@ -51,7 +62,6 @@ class Transactions(Backend):
         self.handed_out = 0
         """How many payload bytes the claims of the call have got."""
         self.in_use: Connection
-        self._is_pooled = options.listen is Switch.OFF
         self._statements: dict[str, str] = {}
 
     @abstractmethod
@@ -63,25 +73,24 @@ class Transactions(Backend):
             raise Closed("the store is closed; open the URL again")
         check_batch(commands, self.capabilities)
         began = time.time() + self.ahead
-        deadline = time.monotonic() + self.options.connect_timeout
-        try:
-            return self._transact(commands)
-        except Lost as lost:
-            sent, why = lost.sent, str(lost)
-        if sent and not all(isinstance(command, _REPEATABLE) for command in commands):
-            raise OutcomeUnknown(
-                f"{why}; the commands may or may not have been carried out: look before again"
-            )
+        changes = not all(isinstance(command, c.READS) for command in commands)
+        sent, deadline = False, 0.0
         while True:
             try:
-                self.session.connect(max(0.1, deadline - time.monotonic()))
+                if deadline:
+                    self.session.connect(max(0.1, deadline - time.monotonic()))
                 return apply_again(self._transact, commands, began) if sent else self._transact(commands)
             except Lost as lost:
-                sent, why = sent or lost.sent, str(lost)
-            except StoreBusy as busy:
+                sent, why = sent or (lost.sent and changes), str(lost)
+            except StoreError as error:
                 if sent:
-                    raise OutcomeUnknown(f"{busy}; repeat it with the same task ids") from None
+                    raise OutcomeUnknown(f"{error}; repeat it with the same task ids") from None
                 raise
+            if sent and not all(isinstance(command, _REPEATABLE) for command in commands):
+                raise OutcomeUnknown(
+                    f"{why}; what was asked may or may not have been done: look before again"
+                )
+            deadline = deadline or time.monotonic() + self.options.connect_timeout
             if time.monotonic() >= deadline:
                 raise (OutcomeUnknown if sent else StoreBusy)(f"{why}; repeat it with the same task ids")
 
@@ -107,18 +116,18 @@ class Transactions(Backend):
             full = f"{self.url} has no room ({first_line(error)}); nothing was stored"
             return [StoreFull(full) for _ in commands]
         except psycopg.Error as error:
-            is_standby = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-            if is_standby or self.session.broke() or isinstance(error, psycopg.errors.AdminShutdown):
-                self.session.drop()
+            is_undone = isinstance(error, _UNDONE)
+            if is_undone or self.session.broke() or isinstance(error, psycopg.errors.AdminShutdown):
+                self.session.abandon()
                 why = f"the connection to {self.url} broke: {first_line(error)}"
-                raise Lost(why, sent=not is_standby) from None
+                raise Lost(why, sent=not is_undone) from None
             raise StoreFailed(f"{self.url} reports: {first_line(error)}; nothing was stored") from error
 
     def _committed(self, commands: Sequence[Command]) -> list[Outcome]:
         self._begin()
         if all(isinstance(command, c.READS) for command in commands):
             return self._seen_at_once(commands)
-        if _is_one_statement(commands) and not self._is_pooled:
+        if _is_one_statement(commands) and not self.session.is_pooled:
             outcomes = self.carry_out(commands)
         else:
             with self.in_use.transaction():
@@ -179,7 +188,7 @@ class Transactions(Backend):
 
     def _all_settings(self) -> dict[str, str]:
         """Return what a pooler did not keep."""
-        return self.session.settings if self._is_pooled else {}
+        return self.session.settings if self.session.is_pooled else {}
 
     def _set(self, settings: Mapping[str, str]) -> None:
         """Let settings hold until the transaction ends."""

@@ -5,13 +5,15 @@
 Each killed process is started again. After the last kill the publishers end, the consumers drain the
 queue, and the checker reads what all of them recorded. One JSON report is printed; the exit code is
 0 if it is VALID, else 1. ``--after-kill MODULE:FUNCTION`` names a function that is called with the URL
-after each kill; what it raises is a problem too.
+after each kill; what it raises is a problem too. ``--engine COMMAND`` is what kills the engine under the
+store, such as a database server, and starts it again: a shell's command, which ends once the engine serves.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -55,9 +57,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.verdict is Result.VALID and not self.failures
 
 
-def run(plan: Plan, after_kill: Callable[[str], None] | None = None) -> Report:
+def run(
+    plan: Plan,
+    after_kill: Callable[[str], None] | None = None,
+    restart_engine: Callable[[], None] | None = None,
+) -> Report:
     """Carry out a campaign and judge it.
 
+    ``restart_engine`` kills the engine under the store and starts it again; without it, it is let be.
     A process that ends by itself, or a queue that is not drained in time, ends the campaign; the
     report says so among its ``failures``.
 
@@ -67,7 +74,7 @@ def run(plan: Plan, after_kill: Callable[[str], None] | None = None) -> Report:
     began = now()
     capabilities = _create(plan.url)
     failures: list[str] = []
-    with crew_at_work(plan) as crew:
+    with crew_at_work(plan, restart_engine) as crew:
         try:
             for _ in range(plan.kills):
                 crew.kill_one()
@@ -165,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
             gap=options.gap,
             broker=options.broker,
         )
-        report = run(plan, _load(options.after_kill))
+        report = run(plan, _load(options.after_kill), _shell(options.engine))
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return 0 if report.valid else 1
 
@@ -176,6 +183,17 @@ def _load(name: str | None) -> Callable[[str], None] | None:
     module, _, function = name.partition(":")
     hook: Callable[[str], None] = getattr(importlib.import_module(module), function)
     return hook
+
+
+def _shell(command: str | None) -> Callable[[], None] | None:
+    """Return what runs a command of the shell."""
+    return None if command is None else lambda: _run_engine(command)
+
+
+def _run_engine(command: str) -> None:
+    done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S602 - the user's
+    if done.returncode:
+        raise CrewFailed(f"{command!r} failed with exit code {done.returncode}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -197,6 +215,7 @@ def parser() -> argparse.ArgumentParser:
         help="seconds; longer than any stall, so that only kills explain a redelivery",
     )
     line.add_argument("--broker", action="store_true", help="serve it from a broker process, killed too")
+    line.add_argument("--engine", metavar="COMMAND", help="kills the store's engine and starts it again")
     line.add_argument("--gap", type=float, default=0.1, help="mean seconds between kills")
     line.add_argument("--histories", help="an empty directory to keep the histories in")
     line.add_argument("--after-kill", metavar="MODULE:FUNCTION", help="called with the URL after each kill")

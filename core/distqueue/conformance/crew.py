@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One campaign. ``lease`` is in seconds; ``gap`` is the mean time between kills, in seconds.
 
     ``directory`` takes the histories. With ``tasks`` each publisher ends after as many; without, when
-    the kills are done. With ``broker`` a broker process serves the store, and is killed too.
+    the kills are done. With ``broker`` a broker process serves the store, and is killed too; so is the
+    engine under the store if ``run`` is told how.
     """
 
     url: str
@@ -80,34 +81,59 @@ class Crew:
     members: list[Member] = field(default_factory=list)
     killed: Counter[str] = field(default_factory=Counter)
     supervisor: Supervisor | None = None
+    restart_engine: Callable[[], None] | None = None
 
     def kill_one(self) -> None:
-        """Kill a random process at work, at a random moment: at first a broker process, if there is one."""
-        others = len(self.members) if self.killed["broker"] else 0
-        if self.supervisor is not None and self.chance.randrange(others + 1) == 0:
-            self._kill_broker(self.supervisor)
-            return
-        member = self.chance.choice(self.members)
-        wait_until(member.begun, f"{member.name} to begin its work")
-        time.sleep(self.chance.expovariate(1 / self.plan.gap))
-        self.check_alive("publisher", "consumer")
-        self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim=member.name)])
-        member.child.kill()
-        self.killed[member.role] += 1
+        """Kill something at work, at a random moment: of each role one at first, then by chance."""
+        role = self._next_role()
+        if role == "broker":
+            self._kill_broker()
+        elif role == "engine":
+            self._kill_engine()
+        else:
+            self._kill_member(self.chance.choice([each for each in self.members if each.role == role]))
 
-    def _kill_broker(self, supervisor: Supervisor) -> None:
+    def _next_role(self) -> str:
+        roles = ["engine"] if self.restart_engine is not None else []
+        roles += ["broker"] if self.supervisor is not None else []
+        roles += dict.fromkeys(member.role for member in self.members)
+        unhurt = [role for role in roles if not self.killed[role]]
+        return unhurt[0] if unhurt else self.chance.choice(roles)
+
+    def _kill_member(self, member: Member) -> None:
+        self._bide([member])
+        self._note_kill(member.role, member.name)
+        member.child.kill()
+
+    def _kill_broker(self) -> None:
         """Kill the broker process, and wait until it has been started again."""
-        for member in self.members:
-            wait_until(member.begun, f"{member.name} to begin its work")
-        time.sleep(self.chance.expovariate(1 / self.plan.gap))
-        self.check_alive("publisher", "consumer")
+        assert self.supervisor is not None
+        supervisor = self.supervisor
+        self._bide(self.members)
         pid, restarts = supervisor.pid, supervisor.restarts
         if pid is None:
             raise CrewFailed("the broker process ended by itself")
-        self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim="broker")])
+        self._note_kill("broker", "broker")
         os.kill(pid, signal.SIGKILL)
-        self.killed["broker"] += 1
         wait_until(lambda: supervisor.restarts > restarts, "the broker process to be started again")
+
+    def _kill_engine(self) -> None:
+        """Kill the engine under the store, and start it again."""
+        assert self.restart_engine is not None
+        self._bide(self.members)
+        self._note_kill("engine", "engine")
+        self.restart_engine()
+
+    def _bide(self, members: Iterable[Member]) -> None:
+        """Wait for a random moment at which some members are at work."""
+        for member in members:
+            wait_until(member.begun, f"{member.name} to begin its work")
+        time.sleep(self.chance.expovariate(1 / self.plan.gap))
+        self.check_alive("publisher", "consumer")
+
+    def _note_kill(self, role: str, victim: str) -> None:
+        self.faults.record([Fault(at=now(), process="campaign", kind="kill", victim=victim)])
+        self.killed[role] += 1
 
     def replace_the_dead(self) -> None:
         """Start a successor for each process that was killed."""
@@ -172,12 +198,13 @@ class Crew:
 
 
 @contextmanager
-def crew_at_work(plan: Plan) -> Iterator[Crew]:
+def crew_at_work(plan: Plan, restart_engine: Callable[[], None] | None = None) -> Iterator[Crew]:
     """Start the processes of a campaign; none of them is left at the end of the ``with`` block."""
     with ExitStack() as stack:
         faults = Recorder(Path(plan.directory) / "campaign.jsonl", "campaign")
         stack.callback(faults.close)
-        crew = Crew(plan, faults, random.Random(plan.seed))  # noqa: S311 - victims and moments
+        chance = random.Random(plan.seed)  # noqa: S311 - victims and moments
+        crew = Crew(plan, faults, chance, restart_engine=restart_engine)
         if plan.broker:
             prepared = (PREPARED, plan.prepare) if plan.prepare else ()
             crew.supervisor = Supervisor(parse_url(plan.url), {}, prepared=prepared)

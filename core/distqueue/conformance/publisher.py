@@ -12,7 +12,7 @@ import random
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ import msgspec
 
 from distqueue import payload
 from distqueue.broker import Broker
-from distqueue.commands import Put, Stats
+from distqueue.commands import Command, Put, Stats
 from distqueue.conformance.history import (
     Event,
     PublishInvoked,
@@ -96,12 +96,12 @@ class Publisher:
             pending = zip(puts, outcomes)
             puts = [put for put, outcome in pending if isinstance(outcome, (OutcomeUnknown, StoreBusy))]
 
-    def attempt(self, puts: list[Put]) -> list[Outcome | OutcomeUnknown | StoreBusy]:
-        """Put the tasks once."""
+    def attempt(self, commands: Sequence[Command]) -> list[Outcome | OutcomeUnknown | StoreBusy]:
+        """Carry out commands once."""
         try:
-            return list(self.broker.apply(puts))
+            return list(self.broker.apply(commands))
         except (OutcomeUnknown, StoreBusy) as error:
-            return [error] * len(puts)
+            return [error] * len(commands)
 
     def invoked(self, put: Put) -> Event:
         """The event of a put that is about to be sent."""
@@ -144,8 +144,8 @@ class Publisher:
             time.sleep(0.005)
 
     def ready(self) -> int:
-        """How many tasks are ready, none if the backend cannot count them."""
-        outcome = self.broker.apply([Stats(queue=self.plan.queue)])[0]
+        """How many tasks are ready, none if the backend cannot count them, or not now."""
+        outcome = self.attempt([Stats(queue=self.plan.queue)])[0]
         return outcome.queues[0].ready if isinstance(outcome, Counted) and outcome.queues else 0
 
 
