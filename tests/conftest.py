@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.servers.chosen import own_postgres, postgres_url, stop_servers
+from tests.servers.chosen import new_store, own_postgres, postgres_url, stop_servers
 from tests.servers.postgresql import Server
 
 # A shell starts what runs in the background with SIGINT ignored, which child processes would inherit.
@@ -24,6 +26,13 @@ def _postgres_url() -> str:
 def _own_postgres() -> Server:
     """A PostgreSQL server that may be killed and started again."""
     return own_postgres()
+
+
+@pytest.fixture(name="new_postgres")
+def _new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes stores in PostgreSQL, each in a schema of its own, and returns their URLs."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(new_store(postgres_url))
 
 
 def pytest_unconfigure() -> None:

@@ -110,7 +110,9 @@ class PostgresBackend(Transactions):
             self.session.connect(options.connect_timeout)
             self._server = look_at(self.session, str(url))
             check_version(self.session.connection, options.schema, str(url))
-            ((now,),) = self.session.execute(f"SELECT {self.schema}.clock()")
+            ((now, self._uuid),) = self.session.execute(
+                f"SELECT {self.schema}.clock(), uuid::text FROM {self.schema}.store"
+            )
             self.ahead = now - time.time()
             if not self._server.syncs:
                 self.session.set("synchronous_commit", "on")
@@ -368,6 +370,7 @@ class PostgresBackend(Transactions):
         store: dict[str, int | float | str | bool] = {
             "postgresql": self._server.version,
             "schema": self.options.schema,
+            "uuid": self._uuid,
         }
         if every is not OPEN:
             store |= {"fence": every.level.value, "fence_note": every.note}
