@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from distqueue.opening import migrate_store
-from tests.servers.chosen import own_postgres, postgres_url, stop_servers
+from tests.servers.chosen import new_store, own_postgres, postgres_url, stop_servers
 from tests.servers.postgresql import Server
 
 # A shell starts what runs in the background with SIGINT ignored, which child processes would inherit.
@@ -39,11 +39,17 @@ def postgres_schema(postgres_url: str) -> Iterator[str]:
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
 
 
+@pytest.fixture(name="new_postgres")
+def _new_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes stores in PostgreSQL, each in a schema of its own, and returns their URLs."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(new_store(postgres_url))
+
+
 @pytest.fixture
-def postgres_store(postgres_schema: str) -> str:
+def postgres_store(new_postgres: Callable[[], str]) -> str:
     """The URL of a store in PostgreSQL."""
-    migrate_store(postgres_schema)
-    return postgres_schema
+    return new_postgres()
 
 
 def pytest_unconfigure() -> None:

@@ -60,4 +60,5 @@ def distqueue_backends() -> Iterator[BackendSpec]:
         summary="a PostgreSQL database, shared by any number of machines",
         install_hint="pip install 'distqueue[postgresql]'",
         harness="distqueue_backends.postgresql.harness:PostgresHarness",
+        place_options=("schema", "host"),
     )

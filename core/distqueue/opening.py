@@ -152,6 +152,20 @@ def migrate_store(url: str | StoreURL, *, only_sql: bool = False, **options: obj
     return backend_class.migrate(place, given, only_sql=only_sql)
 
 
+def name_of_store(url: StoreURL) -> str:
+    """Return the URL of a store, the same however it was typed, without its password.
+
+    Raises:
+        ConfigError: no plugin can be used for it.
+
+    >>> name_of_store(parse_url("postgresql://me:secret@db/shop?lock_timeout=5&schema=jobs"))
+    'postgresql://me:***@db/shop?schema=jobs'
+    """
+    if url.scheme == BROKER_SCHEME:
+        return url.name()
+    return url.name(installed_plugins().resolve(url.scheme).spec.place_options)
+
+
 def load_backend_class(plugin: BackendPlugin) -> BackendClass:
     """Import the class that a plugin's spec names, and with it whatever client library it needs.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import Final, NoReturn
 from urllib.parse import quote, unquote
 
@@ -74,14 +75,17 @@ class StoreURL(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return msgspec.structs.replace(self, path=os.path.join(os.path.abspath(directory), self.path))
 
-    def name(self) -> str:
-        """Return the URL of the same store however it was typed: without options and password.
+    def name(self, options: Collection[str] = ()) -> str:
+        """Return the URL of the same store however it was typed: without its password.
+
+        Of its options only those of the given names stay, which say where the store is.
 
         >>> parse_url("json:////srv/../srv/Queue.json?lock_timeout=5").name()
         'json:////srv/Queue.json'
         """
         path = os.path.realpath(self.path) if self.is_file else self.path
-        return str(msgspec.structs.replace(self, path=path, query={}))
+        query = {name: value for name, value in sorted(self.query.items()) if name in options}
+        return str(msgspec.structs.replace(self, path=path, query=query))
 
     def file_path(self) -> str:
         """Return the path of a URL that has to name a file: what the backend of a file calls.

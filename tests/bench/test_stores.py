@@ -22,7 +22,7 @@ def test_a_file_is_made_beside_the_one_that_the_url_names(url: str, tmp_path: Pa
     with Queue(place, "bench") as queue:
         queue.put("mine")
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
-    with fresh_store(place) as opening:
+    with fresh_store(place, "bench") as opening:
         with closing(opening()) as contender:
             contender.put(["theirs"])
             assert contender.take(10) == ["theirs"]
@@ -34,7 +34,7 @@ def test_a_file_is_made_beside_the_one_that_the_url_names(url: str, tmp_path: Pa
 
 def test_it_is_gone_after_an_error_too(tmp_path: Path) -> None:
     def interrupted() -> None:
-        with fresh_store(parse_url(f"json:///{tmp_path}/q.json")) as opening:
+        with fresh_store(parse_url(f"json:///{tmp_path}/q.json"), "bench") as opening:
             opening().close()
             raise KeyboardInterrupt
 
@@ -48,7 +48,7 @@ def test_a_store_behind_a_socket_gets_a_queue_that_is_purged(tmp_path: Path) -> 
     with serving(service), Queue(f"broker:///{service.address.path}") as queue:
         queue.put("mine")
         with (
-            fresh_store(parse_url(f"broker:///{service.address.path}")) as opening,
+            fresh_store(parse_url(f"broker:///{service.address.path}"), "bench") as opening,
             closing(opening()) as contender,
         ):
             contender.put(["theirs", "theirs, too"])

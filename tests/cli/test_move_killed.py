@@ -21,6 +21,7 @@ from distqueue.commands import Ack, Put
 from distqueue.outcomes import expect
 from distqueue.results import Settled, Stored
 from distqueue.task import TaskRecord
+from tests.servers.chosen import new_store, postgres_url
 from tests.transfer.conftest import Store, everything, fences
 
 from .conftest import Shell
@@ -35,6 +36,9 @@ PAIRS = {
     "sqlite to sqlite": ("sqlite", "sqlite", ""),
     "another number of shards": ("sharded-json", "sharded-json", ""),
     "a broker process serves the one": ("json", "sqlite", "one"),
+    "json to postgresql": ("json", "postgresql", ""),
+    "shards to postgresql": ("sharded-json", "postgresql", ""),
+    "postgresql to another schema": ("postgresql", "postgresql", ""),
     "broker processes serve both": ("sqlite", "json", "one other"),
 }
 
@@ -69,7 +73,9 @@ def content(url: str) -> dict[str, list[Any]]:
     return found
 
 
-def url_of(scheme: str, path: Path, shards: int) -> str:
+def url_of(scheme: str, path: Path, shards: int, stack: ExitStack) -> str:
+    if scheme == "postgresql":
+        return stack.enter_context(new_store(postgres_url()))
     return f"{scheme}:///{path}" + (f"?shards={shards}" if scheme == "sharded-json" else "")
 
 
@@ -110,9 +116,9 @@ def killed_after(shell: Shell, seconds: float, *arguments: str) -> bool:
     return child.returncode == -signal.SIGKILL
 
 
-def serve(shell: Shell, url: str, stack: ExitStack) -> None:
+def serve(shell: Shell, url: str, stack: ExitStack, *options: str) -> None:
     """Let a broker process serve a store until the stack unwinds."""
-    child = shell.start("serve", "-u", url)
+    child = shell.start("serve", "-u", url, *options)
     assert child.stderr
     while "serving" not in (line := child.stderr.readline()):
         assert line, "it did not start"
@@ -126,12 +132,15 @@ def test_a_move_killed_in_the_middle_is_finished_by_the_same_command(
     shell: Shell, tmp_path: Path, pair: str
 ) -> None:
     one, other, served = PAIRS[pair]
-    source, target = url_of(one, tmp_path / "one", 3), url_of(other, tmp_path / "other", 5)
-    fill(source)
-    before = content(source)
-    before_out = {each.task_id for each in before["many"][:-1] if getattr(each, "state", None) == "leased"}
     moments, kills, tries = Moments(pair), 0, 0
     with ExitStack() as stack:
+        source = url_of(one, tmp_path / "one", 3, stack)
+        target = url_of(other, tmp_path / "other", 5, stack)
+        fill(source)
+        before = content(source)
+        before_out = {
+            each.task_id for each in before["many"][:-1] if getattr(each, "state", None) == "leased"
+        }
         for name, url in (("one", source), ("other", target)):
             if name in served.split():
                 serve(shell, url, stack)
@@ -154,16 +163,16 @@ def test_a_move_killed_in_the_middle_is_finished_by_the_same_command(
                 shell("move", source, target, "--now")
             assert content(target) == before
             source, target = target, source
-    with opened(source) as store:
-        assert fences(store) == {}
-        known = [each.task_id for each in before["many"][:-1]]
-        again = [
-            Put(queue="many", task_id=each, data=b"1")
-            for each in (known[0], known[1500], known[-1], known[-1000])
-        ]
-        assert [type(each).__name__ for each in store.do(*again)] == ["PayloadMismatch"] * 4
-        expect(store.do(Put(queue="many", task_id="new", data=b"1"))[0], Stored)
-        line = [each.task_id for each in store.claim(2000, "many")]
-        left = [each.task_id for each in before["many"][:-1] if isinstance(each, TaskRecord)]
-        waiting = [each for each in left if each not in before_out] + ["new"]
-        assert line == waiting if "sharded-json" not in PAIRS[pair] else sorted(line) == sorted(waiting)
+        with opened(source) as store:
+            assert fences(store) == {}
+            known = [each.task_id for each in before["many"][:-1]]
+            again = [
+                Put(queue="many", task_id=each, data=b"1")
+                for each in (known[0], known[1500], known[-1], known[-1000])
+            ]
+            assert [type(each).__name__ for each in store.do(*again)] == ["PayloadMismatch"] * 4
+            expect(store.do(Put(queue="many", task_id="new", data=b"1"))[0], Stored)
+            line = [each.task_id for each in store.claim(2000, "many")]
+            left = [each.task_id for each in before["many"][:-1] if isinstance(each, TaskRecord)]
+            waiting = [each for each in left if each not in before_out] + ["new"]
+            assert line == waiting if "sharded-json" not in PAIRS[pair] else sorted(line) == sorted(waiting)

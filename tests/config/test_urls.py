@@ -215,4 +215,6 @@ def test_the_name_of_a_store_is_the_same_however_it_was_typed(
     ):
         assert parse_url(text).name() == name
     assert parse_url("acme://me:secret@host:1/db?token=x").name() == "acme://me:***@host:1/db"
+    told = "acme://me:secret@host/db?z=1&password=x&b=2&a=3"
+    assert parse_url(told).name(["a", "z"]) == "acme://me:***@host/db?a=3&z=1"
     assert parse_url("memory://one").name() == "memory://one"

@@ -15,6 +15,7 @@ from distqueue.conformance import BackendConformance
 from distqueue.conformance.model.steps import NAMES, Steps, told
 from distqueue.conformance.served import ThroughAPipe
 from distqueue.conformance.suite.modelled import WINDOW, MovedTime, Plan, plans
+from tests.servers.conformance import OnPostgreSQL
 
 TIMES: Final = {"at", "until", "put_at", "expires_at", "oldest_ready_at", "next_due_at"}
 DIFFERS: Final = {*TIMES, "receipt", "seen", "store", "queue", "remembered", "number", "place"}
@@ -44,6 +45,10 @@ class Piped(ThroughAPipe, BackendConformance):
     url = "json:///{tmp}/Queue.json"
 
 
+class Postgresql(OnPostgreSQL, BackendConformance):
+    url = "postgresql:///?schema={name}"
+
+
 BACKENDS: Final = (Memory, Json, OneShard, Sqlite, Piped)
 
 
@@ -51,6 +56,7 @@ class Side:
     """One of the backends, in a walk: it takes the steps, and its outcomes are told without what differs."""
 
     def __init__(self, test: BackendConformance, clock: BackendConformance, name: str) -> None:
+        self.name = type(test).__name__
         self.broker = test.broker
         self.queues = [name + queue for queue in "ab"]
         self.steps = Steps(
@@ -85,11 +91,13 @@ def without(value: Any) -> object:
 
 
 @contextmanager
-def opened(directory: Path) -> Iterator[Sequence[BackendConformance]]:
-    """All backends, open."""
+def opened(
+    directory: Path, backends: Sequence[type[BackendConformance]]
+) -> Iterator[Sequence[BackendConformance]]:
+    """Backends, open."""
     with ExitStack() as stack:
         tests = []
-        for backend in BACKENDS:
+        for backend in backends:
             test = backend()
             (directory / backend.__name__).mkdir()
             stack.enter_context(test.opened_in(directory / backend.__name__))
@@ -99,7 +107,31 @@ def opened(directory: Path) -> Iterator[Sequence[BackendConformance]]:
         yield tests
 
 
+class ClocksTogether(MovedTime):
+    """The clock of this process, which the embedded backends read, and those of servers."""
+
+    def __init__(self, tests: Sequence[BackendConformance]) -> None:
+        super().__init__(tests[-1], 0.0)
+        self._others = [test for test in tests[:-1] if isinstance(test, OnPostgreSQL)]
+
+    def passes(self, units: int) -> None:
+        super().passes(units)
+        for test in self._others:
+            test.rig.advance(units * self.unit)
+
+
 def test_the_same_history_has_the_same_outcomes_on_every_backend(tmp_path: Path) -> None:
+    with opened(tmp_path, BACKENDS) as tests:
+        walks(tests)
+
+
+def test_the_same_history_has_the_same_outcomes_on_postgresql(tmp_path: Path) -> None:
+    with opened(tmp_path, (Postgresql, Memory)) as tests:
+        walks(tests)
+
+
+def walks(tests: Sequence[BackendConformance]) -> None:
+    """Take random steps on all of them at once."""
     numbers = iter(range(1_000_000))
 
     @settings(
@@ -113,15 +145,14 @@ def test_the_same_history_has_the_same_outcomes_on_every_backend(tmp_path: Path)
     @given(plans(STEPS))
     def walk(plan: Plan) -> None:
         name = f"w{next(numbers)}"
-        # They read one clock, which the last of them moves.
-        agree([Side(test, tests[-1], name) for test in tests], MovedTime(tests[-1], 0.0), plan)
+        agree([Side(test, tests[-1], name) for test in tests], ClocksTogether(tests), plan)
 
-    with opened(tmp_path) as tests:
-        walk()
+    walk()
 
 
 def agree(sides: Sequence[Side], time: MovedTime, plan: Plan) -> None:
     """Take the steps of a plan on all sides."""
+    names = [side.name for side in sides]
     lines: list[str] = []
     for step in [step for call in plan for step in call]:
         name, choice = step
@@ -133,12 +164,12 @@ def agree(sides: Sequence[Side], time: MovedTime, plan: Plan) -> None:
             continue
         answers = [side.take(step) for side in sides]
         lines.append(answers[0][0])
-        compare(lines, [answer for _, answer in answers])
+        compare(names, lines, [answer for _, answer in answers])
         if choice[-1] % 3 == 0:  # who looks also notices what time did, so this is not done each time
-            compare([*lines, "all that can be read"], [side.everything() for side in sides])
+            compare(names, [*lines, "all that can be read"], [side.everything() for side in sides])
 
 
-def compare(lines: Sequence[str], answers: Sequence[object]) -> None:
+def compare(names: Sequence[str], lines: Sequence[str], answers: Sequence[object]) -> None:
     """Whether all answers are the same."""
-    told = "\n".join(f"  {backend.__name__}: {answer}" for backend, answer in zip(BACKENDS, answers))
+    told = "\n".join(f"  {name}: {answer}" for name, answer in zip(names, answers))
     assert all(answer == answers[0] for answer in answers), "\n".join([*lines, told])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
 import psycopg
 import pytest
 
 from distqueue import Queue
 from distqueue.errors import StoreMissing, Unsupported, UnsupportedFormat
 from distqueue.opening import migrate_store
+from distqueue_backends.postgresql import schema
 
 
 def test_a_database_that_was_not_migrated_names_the_command(empty: str) -> None:
@@ -49,6 +56,84 @@ def test_a_newer_schema_that_this_distqueue_can_use_is_used(url: str, other: psy
     other.commit()
     with Queue(url) as queue:
         assert queue.put(1).task_id
+
+
+@pytest.fixture
+def version_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release with a second version of the tables, which programs with the first one can use, too."""
+    name, text = "0002_note", "ALTER TABLE task ADD COLUMN note text;"
+    read = schema._read
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (name,)))
+    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setattr(schema, "_read", lambda each: text if each == name else read(each))
+
+
+OF_BEFORE: Final = """
+import sys
+from distqueue import Queue
+with Queue(sys.argv[1]) as queue:
+    for line in sys.stdin:
+        queue.put(line.strip())
+        delivery = queue.get(timeout=10)
+        delivery.ack()
+        print(delivery.data, flush=True)
+"""
+
+
+@contextmanager
+def program_of_before(url: str) -> Iterator[Callable[[str], str]]:
+    """A program with version 1 that puts what it is told, and handles the next task and tells it."""
+    command = [sys.executable, "-c", OF_BEFORE, url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        said, told = program.stdin, program.stdout
+        assert said
+        assert told
+
+        def goes_on(text: str) -> str:
+            print(text, file=said, flush=True)
+            return told.readline().strip()
+
+        yield goes_on
+        said.close()
+
+
+def test_programs_of_before_go_on_while_the_tables_become_newer(
+    url: str, request: pytest.FixtureRequest
+) -> None:
+    with program_of_before(url) as before:
+        assert before("a") == "a"
+        request.getfixturevalue("version_2")
+        with Queue(url) as queue, pytest.raises(UnsupportedFormat, match=r"has version 1.*needs 2"):
+            queue.put(1)
+        done = migrate_store(url)
+        assert (done.before, done.after) == (1, 2)
+        assert before("b") == "b"
+        with Queue(url) as queue:
+            queue.put("of the newer one")
+            assert before("c") == "of the newer one"
+            delivery = queue.get(timeout=10)
+            assert delivery is not None
+            delivery.ack()
+        with program_of_before(url) as started_afterwards:
+            assert started_afterwards("d") == "d"
+
+
+def test_programs_of_before_are_refused_by_tables_that_say_so(
+    url: str, other: psycopg.Connection, version_2: None
+) -> None:
+    migrate_store(url)
+    other.execute("UPDATE store SET oldest = 2")
+    other.commit()
+    with Queue(url) as queue:
+        queue.put(1)
+    with program_of_before(url) as before:
+        assert before("a") == ""
+
+
+def test_new_tables_are_of_the_newest_version_at_once(empty: str, version_2: None) -> None:
+    assert migrate_store(empty).before == 0
+    again = migrate_store(empty)
+    assert (again.before, again.after) == (2, 2)
 
 
 def test_other_stores_have_nothing_to_migrate() -> None:

@@ -6,13 +6,17 @@ Each worker of pytest-xdist has one of its own: it costs a second, and a test ma
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final, NoReturn
+from uuid import uuid4
 
+import psycopg
 import pytest
 
+from distqueue.opening import migrate_store
 from tests.servers.postgresql import Server, find_programs, serving
 
 URL: Final = "DISTQUEUE_TEST_POSTGRES_URL"
@@ -29,6 +33,19 @@ def postgres_url() -> str:
 def own_postgres() -> Server:
     """Return a server that may be killed; it is started when it is first asked for."""
     return _running.enter_context(serving(postgres_programs()))
+
+
+@contextmanager
+def new_store(server: str) -> Iterator[str]:
+    """Make a store in a schema of its own, which is dropped in the end."""
+    schema = f"t{uuid4().hex[:12]}"
+    url = f"{server}{'&' if '?' in server else '?'}schema={schema}"
+    migrate_store(url)
+    try:
+        yield url
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
 def postgres_programs() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ from distqueue.transfer.comparing import normalised
 from distqueue.transfer.exporting import export_store
 from distqueue.transfer.importing import Imported, import_store
 from distqueue.transfer.lines import Counts
+from tests.servers import chosen
 
 LONG = 100_000.0
 SCHEMES = ("memory", "json", "sqlite")
 PAIRS = [(one, other) for one in SCHEMES for other in SCHEMES]
+PAIRS += [("json", "postgresql"), ("postgresql", "sqlite"), ("postgresql", "postgresql")]
 
 
 class Store:
@@ -168,11 +171,15 @@ def other(new_store: Callable[[], Store]) -> Store:
 class Stores:
     """Makes empty stores, which are closed in the end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
         self._directory = directory
+        self._stack = stack
         self._made: list[Store] = []
 
     def __call__(self, scheme: str, **options: object) -> Store:
+        if scheme == "postgresql":
+            self._made.append(Store(self._stack.enter_context(chosen.new_store(chosen.postgres_url()))))
+            return self._made[-1]
         name = f"{len(self._made)}.{scheme}"
         place = f"///{self._directory}/{name}" if scheme != "memory" else f"//{name}"
         query = "&".join(f"{key}={value}" for key, value in options.items())
@@ -186,9 +193,10 @@ class Stores:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Stores]:
-    stores = Stores(tmp_path)
-    yield stores
-    stores.close()
+    with ExitStack() as stack:
+        stores = Stores(tmp_path, stack)
+        stack.callback(stores.close)
+        yield stores
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)

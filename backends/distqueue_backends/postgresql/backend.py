@@ -113,7 +113,9 @@ class PostgresBackend(Transactions):
         try:
             self.session.connect(options.connect_timeout)
             check_version(self.session.connection, options.schema, str(url))
-            ((now,),) = self.session.execute(f"SELECT {self.schema}.clock()")
+            ((now, self._uuid),) = self.session.execute(
+                f"SELECT {self.schema}.clock(), uuid::text FROM {self.schema}.store"
+            )
             self.ahead = now - time.time()
         except psycopg.Error as error:
             self.session.drop()
@@ -373,6 +375,7 @@ class PostgresBackend(Transactions):
         store: dict[str, int | float | str | bool] = {
             "postgresql": self._server.version,
             "schema": self.options.schema,
+            "uuid": self._uuid,
         }
         if every is not OPEN:
             store |= {"fence": every.level.value, "fence_note": every.note}

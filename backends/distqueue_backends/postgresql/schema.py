@@ -32,8 +32,7 @@ def script(schema: str, version: int = 0) -> str:
     parts = [f"CREATE SCHEMA IF NOT EXISTS {schema};", f"SET LOCAL search_path = {schema}, pg_temp;"]
     for names in MIGRATIONS[version:]:
         parts += [_read(name) for name in names]
-    if version:
-        parts.append(f"UPDATE store SET version = {VERSION};")
+    parts.append(f"UPDATE store SET version = {VERSION};")
     return "BEGIN;\n" + "\n".join(parts) + "\nCOMMIT;\n"
 
 

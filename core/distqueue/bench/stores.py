@@ -26,18 +26,19 @@ def subject_of(place: StoreURL) -> Subject:
         ConfigError: the URL, one of its options or its directory is not there or not right.
         StoreError: no store can be opened there.
     """
-    fresh = partial(fresh_store, place)
+    fresh = partial(fresh_store, place, f"bench-{new_token()}")
     with fresh() as opening, closing(opening()) as contender:
         promised = contender.queue.capabilities()
     return Subject(str(place), promised.durability, fresh, promised.shared_between_processes)
 
 
 @contextmanager
-def fresh_store(place: StoreURL) -> Iterator[Callable[[], Distqueue]]:
+def fresh_store(place: StoreURL, queue: str) -> Iterator[Callable[[], Distqueue]]:
     """Make a store of the kind that a URL names, never the one that it names; it is gone at the end.
 
     A file is made in a new directory beside the URL's path. Where the URL names no file (memory, a server,
-    a broker process), a queue with a random name is used in what it names, and purged at the end.
+    a broker process), a queue is used in what it names, and purged at the end; its name stays in a server's
+    list, so it is the same one each time.
 
     Raises:
         ConfigError: the directory of the URL's path does not exist.
@@ -47,7 +48,7 @@ def fresh_store(place: StoreURL) -> Iterator[Callable[[], Distqueue]]:
             path = os.path.join(directory, os.path.basename(place.file_path()))
             yield partial(Distqueue, msgspec.structs.replace(place, path=path).unredacted())
         return
-    opening = partial(Distqueue, place.unredacted(), f"bench-{new_token()}")
+    opening = partial(Distqueue, place.unredacted(), queue)
     try:
         yield opening
     finally:

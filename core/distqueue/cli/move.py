@@ -20,6 +20,7 @@ from distqueue.urls import parse_url
 if TYPE_CHECKING:
     from distqueue.transfer.ends import End
     from distqueue.transfer.moving import MovedQueue
+    from distqueue.urls import StoreURL
 
 Source = Annotated[
     str, typer.Argument(metavar="SRC", help="The URL of the store to move from.", show_default=False)
@@ -118,8 +119,14 @@ def _is_to_be_emptied(here: End) -> bool:
 
 def _refuse_itself(here: End, target: str) -> None:
     """Refuse a destination that is the source, before anything is created."""
-    if parse_url(target).name() == here.name:
+    if _name(parse_url(target)) == here.name:
         raise Refused(f"{here.name} cannot move to itself; name another store to move to")
+
+
+def _name(url: StoreURL) -> str:
+    from distqueue.opening import name_of_store
+
+    return name_of_store(url)
 
 
 @contextmanager
@@ -129,7 +136,7 @@ def _end(url: str, *, create: bool = False) -> Iterator[End]:
     with open_store(url, create=create) as store:
         if not store.broker.capabilities.shared_between_processes:
             raise Refused(f"{store.settings.url} ends with this command; nothing can be moved from or to it")
-        yield End(store.broker, store.settings.url.name())
+        yield End(store.broker, _name(store.settings.url))
 
 
 @contextmanager
@@ -144,4 +151,4 @@ def _end_if_there(url: str) -> Iterator[End]:
             return
         nothing = open_broker("memory://")
         stack.callback(nothing.close)
-        yield End(nothing, parse_url(url).name())
+        yield End(nothing, _name(parse_url(url)))

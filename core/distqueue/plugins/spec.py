@@ -25,7 +25,8 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     the :data:`CONTRACT` it was written for. ``options`` is a struct with a typed field and a
     default for every URL query parameter. ``install_hint`` is the pip line that brings the client
     library, if it needs one. ``harness`` is the ``"module:Class"`` by which the conformance suite does
-    more to the store than open it (:class:`distqueue.conformance.harness.Harness`).
+    more to the store than open it (:class:`distqueue.conformance.harness.Harness`). ``place_options`` names
+    those options that say where the store is, and so belong to its name.
 
     >>> class Options(msgspec.Struct, frozen=True):
     ...     timeout: float = 5.0
@@ -42,6 +43,7 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     install_hint: str = ""
     harness: str = ""
+    place_options: tuple[str, ...] = ()
 
 
 def fault_of(spec: BackendSpec) -> str | None:
@@ -69,11 +71,14 @@ def _fault_of_fields(given: dict[str, Any]) -> str | None:
         return "summary and install_hint have to be text"
     if not isinstance(given["options"], type) or not issubclass(given["options"], msgspec.Struct):
         return "options is not a subclass of msgspec.Struct"
-    return _fault_of_options(given["options"])
+    return _fault_of_options(given["options"], given["place_options"])
 
 
-def _fault_of_options(options: type[msgspec.Struct]) -> str | None:
-    for field in msgspec.structs.fields(options):
+def _fault_of_options(options: type[msgspec.Struct], places: object) -> str | None:
+    fields = msgspec.structs.fields(options)
+    if not isinstance(places, tuple) or not {*places} <= {field.encode_name for field in fields}:
+        return f"place_options is {places!r}, not a tuple of names of options"
+    for field in fields:
         if field.required:
             return f"the option {field.encode_name!r} has no default"
         if field.encode_name in RESERVED:

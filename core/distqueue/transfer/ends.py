@@ -92,10 +92,14 @@ def check_ends(source: End, target: End) -> list[str]:
                 f"the backend of {end.name} cannot fence its queues while they move; stop all programs that "
                 "use it, then take the tasks along with `distqueue export` and `distqueue import`"
             )
-    path = source.fact("path")
-    if source.name == target.name or (path is not None and path == target.fact("path")):
+    if source.name == target.name or any(_is_one(source, target, fact) for fact in ("path", "uuid")):
         raise Refused(f"{source.name} and {target.name} are the same store; name another one to move to")
     return list(_less(source.capabilities, target.capabilities))
+
+
+def _is_one(source: End, target: End, fact: str) -> bool:
+    """Whether both say the same of themselves under a name."""
+    return (said := source.fact(fact)) is not None and said == target.fact(fact)
 
 
 def missing_features(source: Capabilities, target: Capabilities) -> list[str]:
