@@ -21,7 +21,7 @@ from distqueue.results import Outcome, Seen
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions
 from distqueue_backends.postgresql.schema import check_version
-from distqueue_backends.postgresql.session import Connection, Session, first_line
+from distqueue_backends.postgresql.session import Connection, Session, complaint, first_line
 from distqueue_backends.postgresql.transactions import BLOCKED, busy
 from distqueue_backends.postgresql.writing import put_by_queue
 
@@ -54,7 +54,8 @@ class Known:
                 session.execute(MAKE_QUEUE.replace("{}", f'"{options.schema}"'), (queue,))
             return session.execute(STORE.replace("{}", f'"{options.schema}"'))[0][0]
         except psycopg.Error as error:
-            raise StoreError(f"{url} cannot be used: {first_line(error)}; nothing was put") from error
+            why = complaint(error, options.schema)
+            raise StoreError(f"{url} cannot be used: {why}; nothing was put") from error
         finally:
             session.drop()
 
@@ -97,7 +98,7 @@ class ApplicationTransaction(OpenStore):
         except BLOCKED as error:
             raise busy(self._url, error) from None
         except (psycopg.Error, UnicodeEncodeError, OverflowError) as error:
-            raise Refused(f"nothing was put: {first_line(error)}") from error
+            raise Refused(f"nothing was put: {complaint(error, self._options.schema)}") from error
 
     def _put(self, commands: Sequence[Command]) -> list[Outcome]:
         """Put what is allowed; the fault of one does not touch its neighbours."""
@@ -135,7 +136,7 @@ class ApplicationTransaction(OpenStore):
                 "inside of `with connection.transaction():`"
             )
         try:  # which also begins the transaction
-            there = self._ask(f"SELECT to_regclass('{self._options.schema}.store') IS NOT NULL")[0][0]
+            there = self._ask(f"SELECT to_regclass('\"{self._options.schema}\".store') IS NOT NULL")[0][0]
             is_it = there and self._ask(STORE)[0][0] == uuid
         except psycopg.Error as error:
             raise StoreBusy(f"connection= cannot be used: {first_line(error)}; nothing was put") from error
