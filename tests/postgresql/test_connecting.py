@@ -40,6 +40,12 @@ def test_of_several_servers_it_is_the_one_that_takes_writes() -> None:
     assert asked("postgresql://127.0.0.1:5433,10.0.0.7/shop")["sslmode"] == "require"
 
 
+def test_what_the_url_says_of_tls_holds_for_every_server() -> None:
+    assert asked("postgresql://127.0.0.1/shop?sslmode=verify-full")["sslmode"] == "verify-full"
+    with pytest.raises(ConfigError, match="exclude each other"):
+        asked("postgresql://db.example.org/shop?sslmode=verify-full&tls=off")
+
+
 def test_what_the_url_does_not_say_is_left_to_libpq() -> None:
     assert {"host", "port", "user", "password", "dbname"}.isdisjoint(asked("postgresql:///"))
     assert asked("postgresql:///shop?host=/run/postgresql")["host"] == "/run/postgresql"

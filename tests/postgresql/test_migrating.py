@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
@@ -29,6 +30,27 @@ def test_migrating_twice_is_the_same_as_once(empty: str) -> None:
     with Queue(empty) as queue:
         queue.put(1)
         assert queue.stats().ready == 1
+
+
+def test_of_several_that_migrate_at_once_one_makes_the_tables(empty: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        made = list(threads.map(migrate_store, [empty] * 6))
+    assert sorted(each.before for each in made) == [0, *[made[0].after] * 5]
+
+
+@pytest.mark.parametrize("schema", ["select", "order", "x" * 63])
+def test_a_schema_may_have_the_name_of_a_key_word(postgres_url: str, schema: str) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
+    try:
+        migrate_store(url)
+        with Queue(url) as queue, psycopg.connect(postgres_url) as other:
+            queue.put(1)
+            queue.put(2, connection=other)
+            other.commit()
+            assert [delivery.data for delivery in queue.get_many(2, timeout=0)] == [1, 2]
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
 
 
 def test_the_sql_does_the_same(empty: str, postgres_url: str) -> None:

@@ -50,7 +50,7 @@ from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, Postgre
 from distqueue_backends.postgresql.refusals import fenced
 from distqueue_backends.postgresql.schema import VERSION, bring_up_to_date, check_version, script
 from distqueue_backends.postgresql.server import look_at, settings
-from distqueue_backends.postgresql.session import Session, first_line
+from distqueue_backends.postgresql.session import Session, complaint, first_line
 from distqueue_backends.postgresql.settling import check_known, checked, settle, without_repeats
 from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
@@ -91,6 +91,11 @@ class PostgresBackend(Transactions):
             session.connect(options.connect_timeout)
             look_at(session, str(url))
             before, after = bring_up_to_date(session.connection, options.schema)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StoreError(
+                f"{url} cannot be migrated: {first_line(error)}; nothing was changed. Name a role that may "
+                "make and own the schema, or give what `distqueue migrate --sql` prints to somebody who may"
+            ) from error
         except psycopg.Error as error:
             raise StoreError(f"{url} cannot be migrated: {first_line(error)}; nothing was changed") from error
         finally:
@@ -119,7 +124,7 @@ class PostgresBackend(Transactions):
             self.ahead = now - time.time()
         except psycopg.Error as error:
             self.session.drop()
-            raise StoreFailed(f"{url} cannot be used: {error}") from error
+            raise StoreFailed(f"{url} cannot be used: {complaint(error, self.schema)}") from error
         except BaseException:
             self.session.drop()
             raise

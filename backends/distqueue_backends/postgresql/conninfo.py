@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from distqueue.urls import StoreURL
-from distqueue_backends.postgresql.options import PostgresOptions, Switch
+from distqueue_backends.postgresql.options import PostgresOptions, SSLMode, Switch
 
 
 def parameters(url: StoreURL, options: PostgresOptions) -> dict[str, str | int]:
@@ -40,9 +40,10 @@ def application_name(options: PostgresOptions) -> str:
 def _tls(hosts: list[str], options: PostgresOptions) -> dict[str, str]:
     """Return the parameters of TLS: with a remote host it is required, unless it was switched off."""
     files = {"sslrootcert": options.sslrootcert, "sslcert": options.sslcert, "sslkey": options.sslkey}
-    if any(map(_is_remote, hosts)) and options.tls is Switch.AUTO:
-        return {"sslmode": options.sslmode.value, **files}
-    return files
+    mode = options.sslmode
+    if mode is None and options.tls is Switch.AUTO and any(map(_is_remote, hosts)):
+        mode = SSLMode.REQUIRE
+    return files if mode is None else {"sslmode": mode.value, **files}
 
 
 def _is_remote(host: str) -> bool:

@@ -19,7 +19,7 @@ from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.options import PostgresOptions, Switch
 from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import PATIENCE, in_milliseconds, settings
-from distqueue_backends.postgresql.session import Session, first_line
+from distqueue_backends.postgresql.session import Session, complaint
 from distqueue_backends.postgresql.watching import Watch
 
 _STORE: Final = "SELECT uuid::text FROM {}.store"
@@ -64,7 +64,7 @@ class KnownStore:
                 self.uuid = self._ask(session, _STORE)[0][0]
                 self._queues |= queues
             except psycopg.Error as error:
-                why = f"{self._url} cannot be used: {first_line(error)}; nothing was put"
+                why = f"{self._url} cannot be used: {complaint(error, self._options.schema)}; nothing was put"
                 raise StoreError(why) from error
             finally:
                 session.drop()

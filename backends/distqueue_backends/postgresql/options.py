@@ -37,9 +37,10 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True):
     long, and for at least how many tasks a queue, ids are remembered after their task is gone.
     ``lock_timeout`` is how long to wait for what another transaction holds, ``connect_timeout`` for the
     server, also when a connection broke. ``listen=off`` polls instead of listening, and prepares no
-    statements: for PgBouncer in transaction mode. ``tls=off`` allows a remote server without TLS; ``sslmode``
-    and the three files are those of libpq. ``host`` is the directory of a Unix socket. The server lists the
-    connections by ``application_name``, "distqueue/" and the schema if none is given.
+    statements, as is done of itself where a pooler is noticed. ``tls=off`` allows a remote server without
+    TLS; ``sslmode`` (of a remote server ``require``) and the three files are those of libpq. ``host`` is the
+    directory of a Unix socket. The server lists the connections by ``application_name``, "distqueue/" and the
+    schema if none is given.
     """
 
     schema: str = "distqueue"
@@ -49,7 +50,7 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: Annotated[float, Meta(gt=0)] = 10.0
     listen: Switch = Switch.AUTO
     tls: Switch = Switch.AUTO
-    sslmode: SSLMode = SSLMode.REQUIRE
+    sslmode: SSLMode | None = None
     sslrootcert: str = ""
     sslcert: str = ""
     sslkey: str = ""
@@ -57,6 +58,8 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True):
     application_name: str = ""
 
     def __post_init__(self) -> None:
+        if self.tls is Switch.OFF and self.sslmode is not None:
+            raise ValueError(f"tls=off and sslmode={self.sslmode} exclude each other; leave one of them out")
         if not _SCHEMA.fullmatch(self.schema) or self.schema.startswith("pg_"):
             raise ValueError(
                 f"schema is {self.schema!r:.80}; use 1 to 63 of a-z, 0-9 and '_', the first "

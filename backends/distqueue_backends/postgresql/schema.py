@@ -29,7 +29,7 @@ _LOCK: Final = 7_116_851_143_200_901
 
 def script(schema: str, version: int = 0) -> str:
     """Return the SQL that migrates a schema from a version: what ``distqueue migrate --sql`` prints."""
-    parts = [f"CREATE SCHEMA IF NOT EXISTS {schema};", f"SET LOCAL search_path = {schema}, pg_temp;"]
+    parts = [f'CREATE SCHEMA IF NOT EXISTS "{schema}";', f'SET LOCAL search_path = "{schema}", pg_temp;']
     for names in MIGRATIONS[version:]:
         parts += [_read(name) for name in names]
     parts.append(f"UPDATE store SET version = {VERSION};")
@@ -53,10 +53,10 @@ def bring_up_to_date(connection: Any, schema: str) -> tuple[int, int]:
 
 def version_of(connection: Any, schema: str) -> tuple[int, int] | None:
     """Return the version of a schema and the oldest that can use it, ``None`` if there is no store."""
-    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.store",)).fetchone()
+    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f'"{schema}".store',)).fetchone()
     if not there[0]:
         return None
-    found: tuple[int, int] = connection.execute(f"SELECT version, oldest FROM {schema}.store").fetchone()
+    found: tuple[int, int] = connection.execute(f'SELECT version, oldest FROM "{schema}".store').fetchone()
     return found
 
 

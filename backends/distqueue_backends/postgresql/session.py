@@ -16,9 +16,8 @@ from distqueue.errors import StoreBusy
 PAUSES: Final = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 """How long to wait before each further try to connect, in seconds; the last one counts for the rest."""
 BROKEN: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-_CANNOT: Final = {"28", "3D", "42"}
-"""Classes of errors that trying again does not mend: who, which database, may not."""
-
+_CANNOT: Final = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
+"""What trying again does not mend: who, with which password, which database. libpq has no code for it."""
 _SINCE: Final = "extract(epoch FROM backend_start)::text"
 _WHO: Final = f"SELECT pid, {_SINCE} FROM pg_stat_get_activity(pg_backend_pid())"
 _END: Final = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_get_activity(%s) WHERE {_SINCE} = %s"
@@ -168,8 +167,8 @@ class Session:
 def _unreachable(error: psycopg.Error) -> Lost | StoreBusy:
     """Return what is raised where no connection can be made."""
     why = f"PostgreSQL cannot be reached: {first_line(error)}"
-    if (error.sqlstate or "")[:2] in _CANNOT:
-        return StoreBusy(why)
+    if any(each in why for each in _CANNOT):
+        return StoreBusy(f"{why}; nothing was stored")
     return Lost(why, sent=False)
 
 
@@ -193,7 +192,17 @@ def _is_alive(connection: Connection) -> bool:
 
 def first_line(error: Exception) -> str:
     """Return what a server or libpq says, without the hints; of several servers, what each says."""
-    first, _, rest = str(error).strip().partition("\n")
-    if first.endswith("All failures were:"):
-        return "; ".join([line.removeprefix("- ") for line in rest.splitlines() if line.startswith("- ")])
-    return first or type(error).__name__
+    lines = str(error).strip().splitlines()
+    each = [line.removeprefix("- ") for line in lines[1:] if line.startswith("- host: ")]
+    return "; ".join(each or lines[:1]) or type(error).__name__
+
+
+def complaint(error: Exception, schema: str) -> str:
+    """Return what a server says, and what to do if it is that this role may not."""
+    said = first_line(error)
+    if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return said
+    return (
+        f"{said}: whoever owns schema {schema} has to grant USAGE on it, SELECT, INSERT, UPDATE and DELETE "
+        "on all tables in it and USAGE on all sequences in it"
+    )

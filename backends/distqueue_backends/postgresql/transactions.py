@@ -29,7 +29,7 @@ from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql.options import PostgresOptions
 from distqueue_backends.postgresql.server import in_milliseconds
-from distqueue_backends.postgresql.session import Connection, Lost, Session, first_line
+from distqueue_backends.postgresql.session import Connection, Lost, Session, complaint, first_line
 
 ALONE: Final = 0.02
 """How long a command among others waits for somebody's transaction, once one of them had to, in seconds."""
@@ -121,7 +121,8 @@ class Transactions(Backend):
                 self.session.abandon()
                 why = f"the connection to {self.url} broke: {first_line(error)}"
                 raise Lost(why, sent=not is_undone) from None
-            raise StoreFailed(f"{self.url} reports: {first_line(error)}; nothing was stored") from error
+            why = complaint(error, self.schema)
+            raise StoreFailed(f"{self.url} reports: {why}; nothing was stored") from error
 
     def _committed(self, commands: Sequence[Command]) -> list[Outcome]:
         self._begin()
