@@ -100,5 +100,5 @@ def test_the_tables_stay_small(
     while deliveries := queue.get_many(BATCH, timeout=0.5):
         queue.ack_many(deliveries)
     for table in ("task", "ready", "returned", "waiting", "hidden", "dead", "done", *OF_TASKS):
-        count = f"SELECT count(*) FROM distqueue.{table}"  # noqa: S608 - names of ours
-        assert admin.execute(count.encode()).fetchone() == (0,), table
+        statement = f"SELECT count(*) FROM distqueue.{table}"  # noqa: S608 - names of ours
+        assert admin.execute(statement.encode()).fetchone() == (0,), table
