@@ -98,7 +98,7 @@ class Moments:
 
     def was_early(self, at: float) -> None:
         self._first = min(at + 0.01, self._last - 0.05)
-        self._last += 0.02
+        self._last = max(self._last + 0.02, at * 1.25)
 
     def was_late(self, at: float) -> None:
         self._last = max(at - 0.01, self._first + 0.05)

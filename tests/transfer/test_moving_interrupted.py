@@ -31,7 +31,7 @@ from tests.conformance_suite.broken import Wrapper
 from .conftest import Store, Stores, everything, fences, without_places
 from .movers import SHARDED, Killed, Mortal, end, halfway, killed_at_every_call, move
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # --- Interrupted -------------------------------------------------------------------------------------
 
