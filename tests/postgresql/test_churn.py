@@ -1,6 +1,7 @@
 """Many tasks through a short queue: the tables stay as small as the queue, also beside an old transaction.
 
-By default some; ``DISTQUEUE_POSTGRES_CHURN=2000000`` makes it an hour's worth.
+By default some; ``DISTQUEUE_POSTGRES_CHURN=2000000`` makes it an hour's worth, with
+``pytest --timeout 3000``.
 """
 
 from __future__ import annotations

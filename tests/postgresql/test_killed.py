@@ -1,6 +1,6 @@
 """The server, publishers and consumers are killed under load, and a checker judges what they saw.
 
-By default a few times; ``DISTQUEUE_POSTGRES_KILLS=300`` makes it a campaign.
+By default a few times; ``DISTQUEUE_POSTGRES_KILLS=300`` makes it a campaign, with ``pytest --timeout 3000``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Workers and children that are killed and stopped under load, at random.
 
-By default a few; ``DISTQUEUE_WORKER_KILLS=100 DISTQUEUE_WORKER_STOPS=50`` makes it a campaign.
+By default a few; ``DISTQUEUE_WORKER_KILLS=100 DISTQUEUE_WORKER_STOPS=50`` makes it a campaign, which needs
+``pytest --timeout 3000``.
 """
 
 from __future__ import annotations
