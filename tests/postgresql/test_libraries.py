@@ -243,11 +243,12 @@ async def test_an_app_enqueues_in_coroutines(url: str, postgres_url: str, kind: 
 def test_a_connection_that_does_not_fit_says_what_does(url: str, postgres_url: str) -> None:
     engine = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     async_engine = create_async_engine(make_url(postgres_url).set(drivername="postgresql+asyncpg"))
-    with Queue(url) as queue:
+    other = create_engine("sqlite://", poolclass=NullPool)
+    with Queue(url) as queue, other.connect() as of_sqlite:
         for wrong, says in (
             (object(), "psycopg"),
             (engine, "cannot be used"),
-            (create_engine("sqlite://").connect(), "sqlite3"),
+            (of_sqlite, "sqlite3"),
             (AsyncSession(async_engine), "AsyncQueue"),
             (async_engine.connect(), "AsyncQueue"),
         ):

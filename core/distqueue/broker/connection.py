@@ -32,6 +32,8 @@ _WAIT_TIMEOUT: Final = LONGEST + ANSWER_TIMEOUT
 _PAUSE: Final = 0.02
 _SOON: Final = 1.0
 """How long nothing is said of a broker process that is gone, in seconds: one that is watched comes back."""
+_RESTART: Final = 3.0
+"""How long a client waits for a socket that is not there, in seconds: what is watched comes back."""
 _REMEDY: Final = "no broker process serves there: start one with `distqueue serve`"
 _UNSAYABLE: Final = (InvalidTask, UnicodeEncodeError, OverflowError, TypeError)
 """What encoding raises for a lone surrogate, a number beyond 64 bits, and what is no JSON."""
@@ -177,14 +179,16 @@ class Connection(Broker):
 
     def _first(self) -> Channel:
         """Return the first channel, of a broker process that may be on its way back."""
-        deadline = time.monotonic() + self._grace
+        began = time.monotonic()
+        deadline = began + self._grace
         while True:
             try:
                 return self._dial()
             except FileNotFoundError as error:
-                raise BrokerGone(
-                    f"{error}: no broker process serves there; start one with `distqueue serve`"
-                ) from error
+                if time.monotonic() >= min(deadline, began + _RESTART):
+                    raise BrokerGone(
+                        f"{error}: no broker process serves there; start one with `distqueue serve`"
+                    ) from error
             except (OSError, Broken) as error:
                 if time.monotonic() >= deadline:
                     raise BrokerGone(
