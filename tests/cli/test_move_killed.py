@@ -37,7 +37,6 @@ PAIRS = {
     "another number of shards": ("sharded-json", "sharded-json", ""),
     "a broker process serves the one": ("json", "sqlite", "one"),
     "json to postgresql": ("json", "postgresql", ""),
-    "shards to postgresql": ("sharded-json", "postgresql", ""),
     "postgresql to another schema": ("postgresql", "postgresql", ""),
     "broker processes serve both": ("sqlite", "json", "one other"),
 }

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from distqueue.broker import Broker
@@ -96,19 +97,26 @@ def queue_names(store: Store) -> list[str]:
     return [each.queue for each in expect(store.do(Stats(queue="*"))[0], Counted).queues]
 
 
+def pages(store: Store, question: Browse | Remembered) -> Iterator[Browsed]:
+    """Return all pages of an answer."""
+    after = None
+    while True:
+        page = expect(store.do(msgspec.structs.replace(question, after=after))[0], Browsed)
+        yield page
+        if (after := page.next) is None:
+            return
+
+
 def everything(store: Store) -> dict[str, list[TaskRecord | RememberedTask | bool]]:
     """Return all that there is of each queue, in order."""
     found: dict[str, list[TaskRecord | RememberedTask | bool]] = {}
     for queue in queue_names(store):
-        tasks, memory, counted = store.do(
-            Browse(queue=queue, limit=9999), Remembered(queue=queue, limit=9999), Stats(queue=queue)
-        )
-        is_paused = expect(counted, Counted).queues[0].paused
-        found[queue] = [
-            *expect(tasks, Browsed).tasks,
-            *expect(memory, Browsed).remembered,
-            is_paused,
+        counted = expect(store.do(Stats(queue=queue))[0], Counted)
+        tasks = [task for page in pages(store, Browse(queue=queue, limit=9999)) for task in page.tasks]
+        memory = [
+            each for page in pages(store, Remembered(queue=queue, limit=9999)) for each in page.remembered
         ]
+        found[queue] = [*tasks, *memory, counted.queues[0].paused]
     return found
 
 

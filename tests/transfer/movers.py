@@ -22,6 +22,7 @@ from tests.conformance_suite.broken import Wrapper
 from .conftest import Store, fences
 
 SHARDED = [("sharded-json", "json"), ("json", "sharded-json"), ("sharded-json", "sharded-json")]
+SHARDED += [("sharded-json", "postgresql")]
 
 
 class Killed(Exception):

@@ -174,8 +174,9 @@ def order_in_groups(store: Store) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("one", "other"), SHARDED, ids=["from", "to", "between"])
-def test_shards_move_killed_at_any_call(make: Stores, one: str, other: str, *, after: bool) -> None:
+@pytest.mark.parametrize("ends", SHARDED, ids="-".join)
+def test_shards_move_killed_at_any_call(make: Stores, ends: tuple[str, str], *, after: bool) -> None:
+    one, other = ends
     source = make(one, **({"shards": 3} if one.startswith("sharded") else {}))
     target = make(other, **({"shards": 5} if other.startswith("sharded") else {}))
     fill_for_shards(source)
