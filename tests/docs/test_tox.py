@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_lowest_versions_are_those_that_are_allowed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    allowed = [*project["dependencies"], *project["optional-dependencies"]["conformance"]]
+    extras = project["optional-dependencies"]
+    allowed = [*project["dependencies"], *extras["conformance"], *extras["postgresql"]]
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
     tried = [

@@ -264,8 +264,11 @@ def in_place_before_the_sync() -> None:
 # --- What is lost with a broker process, or with the connection to it ----------------------------------
 
 
-def answer_early(kind: type[Command], change: Callable[[Any], Outcome], seconds: float = 0.0) -> None:
-    """Let a broker process answer calls of a kind at once, and carry them out with one some time later."""
+def answer_early(kind: type[Command], change: Callable[[Any], Outcome], seconds: float = 0.02) -> None:
+    """Let a broker process answer calls of a kind at once, and carry them out with one some time later.
+
+    A kill has to fall into this time to be noticed, on a slow machine too: so it is not zero.
+    """
     owed: dict[Server, list[tuple[float, Any]]] = {}
 
     def apply(real: Any, server: Server, calls: Sequence[Any], waiting: Sequence[Any] = ()) -> Counter[str]:
