@@ -4,4 +4,3 @@ from tests.servers.conformance import OnPostgreSQL
 
 class TestPostgresql(OnPostgreSQL, BackendConformance):
     url = "postgresql:///?schema={name}"
-    moment = 0.15  # a server that has much to do

@@ -1,5 +1,8 @@
+import pytest
+
 from distqueue.conformance import BackendConformance
 from distqueue.conformance.served import ThroughAPipe, ThroughASocket
+from tests.servers.conformance import OnPostgreSQL
 
 
 class TestJsonThroughAPipe(ThroughAPipe, BackendConformance):
@@ -16,6 +19,13 @@ class TestMemoryThroughAPipe(ThroughAPipe, BackendConformance):
 
 class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
     url = "memory://{name}"
+
+
+@pytest.mark.slow
+class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConformance):
+    """Slow, and so on the newest Python only; a pipe differs from a socket as it does with other stores."""
+
+    url = "postgresql:///?schema={name}"
 
 
 class TestShardedJsonThroughAPipe(ThroughAPipe, BackendConformance):

@@ -29,6 +29,8 @@ class Restarts(Harness):
 class OnPostgreSQL(Subject):
     """Puts the server of the tests into the URL, whose options stay as they are."""
 
+    moment = 0.15  # a server that has much to do
+
     def make_rig(self, directory: Path) -> Harness:
         server = postgres_url()
         options = self.url.partition("?")[2]

@@ -39,6 +39,9 @@ class ServedHarness(Harness):
     def fresh_url(self) -> str:
         return self._inner.fresh_url()
 
+    def absent_url(self) -> str:
+        return self._inner.absent_url()
+
     def engine(self) -> str:
         return self._inner.engine()
 
