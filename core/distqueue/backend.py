@@ -68,11 +68,15 @@ class Fsck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Migration(msgspec.Struct, frozen=True, kw_only=True):
-    """From which version of its tables a store goes to which, and the SQL for that if it was asked for."""
+    """From which version of its tables a store goes to which, and the SQL for that if it was asked for.
+
+    ``unasked`` is why the database was not asked for the version that it has, if it should have been.
+    """
 
     before: int
     after: int
     sql: str = ""
+    unasked: str = ""
 
 
 class OpenStore(Broker):
@@ -93,8 +97,11 @@ class OpenStore(Broker):
         raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
 
     @classmethod
-    def migrate(cls, url: StoreURL, options: Any, *, only_sql: bool) -> Migration:
-        """Make the tables of the store, or bring them up to date; with ``only_sql``, say by which SQL."""
+    def migrate(cls, url: StoreURL, options: Any, *, only_sql: bool, since: int | None = None) -> Migration:
+        """Make the tables of the store, or bring them up to date; with ``only_sql``, say by which SQL.
+
+        That starts from the version ``since``; if none is given, from the one that the store has.
+        """
         raise Unsupported(
             f"{url.scheme}: has nothing to migrate; a store is made and kept up to date by opening it"
         )

@@ -44,7 +44,7 @@ class BackendClass(Protocol):
     def on_clock(self, url: StoreURL, options: Any, clock: Clock) -> OpenStore:
         """Open the store so that it reads the time from a clock of the caller's."""
 
-    def migrate(self, url: StoreURL, options: Any, *, only_sql: bool) -> Migration:
+    def migrate(self, url: StoreURL, options: Any, *, only_sql: bool, since: int | None) -> Migration:
         """Make the tables of the store, or bring them up to date."""
 
     def fsck(self, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
@@ -136,12 +136,17 @@ def examine_store(url: str | StoreURL, *, repair: bool = False, **options: objec
     return backend_class.fsck(place, given, repair=repair)
 
 
-def migrate_store(url: str | StoreURL, *, only_sql: bool = False, **options: object) -> Migration:
+def migrate_store(
+    url: str | StoreURL, *, only_sql: bool = False, since: int | None = None, **options: object
+) -> Migration:
     """Make the tables of the store at a URL, or bring them up to date; with ``only_sql``, only say how.
 
+    What is said then starts from the version ``since``, and nobody is asked. If none is given, it starts
+    from the version that the database has; if that cannot be reached, from nothing.
+
     Raises:
-        ConfigError: the URL or an option is wrong, or no plugin can be used for it.
-        StoreError: the database cannot be reached.
+        ConfigError: the URL, an option or the version is wrong, or no plugin can be used for the URL.
+        StoreError: the database cannot be reached, or does not allow it.
         Unsupported: the backend needs no such thing.
 
     >>> migrate_store("postgresql://app@db.example.org/shop").after         # doctest: +SKIP
@@ -149,7 +154,7 @@ def migrate_store(url: str | StoreURL, *, only_sql: bool = False, **options: obj
     """
     place = url if isinstance(url, StoreURL) else parse_url(url)
     backend_class, given = _find_backend(place, installed_plugins(), options)
-    return backend_class.migrate(place, given, only_sql=only_sql)
+    return backend_class.migrate(place, given, only_sql=only_sql, since=since)
 
 
 def name_of_store(url: StoreURL) -> str:

@@ -36,6 +36,17 @@ def test_a_task_goes_through_the_shell(shell: Shell, url: str) -> None:
     assert shell("get", "-q", "emails").json == {"n": 1}
 
 
+def test_the_sql_of_the_tables_is_printed(shell: Shell, url: str) -> None:
+    assert shell("migrate", "--sql").out.endswith(", there is nothing to do\n")
+    whole = shell("migrate", "--sql", "--from", "0")
+    assert "CREATE TABLE task" in whole.out
+    assert whole.err == ""
+    nowhere = shell("migrate", "--sql", "-u", "postgresql://127.0.0.1:1/app?connect_timeout=0.1")
+    assert "CREATE TABLE task" in nowhere.out
+    assert "this makes all tables. If there are some, name their version with --from" in nowhere.err
+    assert "--sql" in shell("migrate", "--from", "0", code=2).err
+
+
 def test_no_password_is_shown(shell: Shell, url: str) -> None:
     place = parse_url(url)
     nowhere = msgspec.structs.replace(place, port=1, query={"connect_timeout": "0.1"}).unredacted()

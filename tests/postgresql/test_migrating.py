@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from distqueue import Queue
-from distqueue.errors import StoreMissing, Unsupported, UnsupportedFormat
+from distqueue.errors import ConfigError, StoreMissing, Unsupported, UnsupportedFormat
 from distqueue.opening import migrate_store
 from distqueue_backends.postgresql import schema
 
@@ -59,6 +60,61 @@ def test_the_sql_does_the_same(empty: str, postgres_url: str) -> None:
     assert migrate_store(empty).before == migrate_store(empty).after
     with Queue(empty) as queue:
         assert queue.put(1).task_id
+
+
+def test_of_a_store_that_is_up_to_date_the_sql_is_a_comment(url: str) -> None:
+    said = migrate_store(url, only_sql=True)
+    assert said.before == said.after == schema.VERSION
+    assert re.fullmatch(rf"-- .* has version {schema.VERSION}, there is nothing to do\n", said.sql)
+
+
+def test_the_sql_is_that_from_the_version_of_the_database_on(url: str, version_2: None) -> None:
+    said = migrate_store(url, only_sql=True)
+    assert (said.before, said.after) == (1, 2)
+    assert said.sql.startswith("-- distqueue: schema ")
+    assert "from version 1 to version 2\n" in said.sql
+    assert "CREATE TABLE" not in said.sql
+    carry_out(said.sql, url)
+    assert migrate_store(url).before == 2
+
+
+def test_the_sql_changes_nothing_where_the_version_is_another_one(url: str, version_2: None) -> None:
+    told, again = migrate_store(url, only_sql=True).sql, migrate_store(url, only_sql=True, since=0).sql
+    carry_out(told, url)
+    with pytest.raises(psycopg.errors.RaiseException, match="does not have version 1 any more"):
+        carry_out(told, url)
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        carry_out(again, url)
+    assert migrate_store(url).before == 2
+
+
+def carry_out(sql: str, url: str) -> None:
+    """Give what was printed to the server, as ``psql`` does."""
+    with psycopg.connect(url.partition("?")[0], autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+NOWHERE: Final = "postgresql://me:secret@127.0.0.1:1/app?connect_timeout=0.1"
+
+
+def test_a_version_is_named_where_nobody_is_asked(version_2: None) -> None:
+    for since, starts in ((0, "from nothing to"), (1, "from version 1 to"), (2, "nothing to do")):
+        said = migrate_store(NOWHERE, only_sql=True, since=since)
+        assert (said.before, said.after, said.unasked) == (since, 2, "")
+        assert starts in said.sql
+    for since in (-1, 3):
+        with pytest.raises(ConfigError, match=f"no version {since} to start from; use 0"):
+            migrate_store(NOWHERE, only_sql=True, since=since)
+
+
+def test_where_nobody_answers_the_sql_makes_all_tables_and_says_so() -> None:
+    said = migrate_store(NOWHERE, only_sql=True)
+    assert said.before == 0
+    assert said.unasked.startswith("PostgreSQL cannot be reached")
+    assert said.sql.startswith(
+        f"-- distqueue: schema distqueue from nothing to version {schema.VERSION}\n-- P"
+    )
+    assert "secret" not in said.sql + said.unasked
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from distqueue import Queue
 from distqueue.errors import DistqueueError, StoreBusy, StoreError, StoreFailed
 from distqueue.opening import migrate_store
+from distqueue_backends.postgresql.schema import VERSION
 from tests.servers.postgresql import Server
 
 SECRET = "s3cret-of-the-role"
@@ -69,6 +70,12 @@ def test_with_what_it_says_a_role_can_use_a_store(url: str, admin: psycopg.Conne
 def test_who_may_not_migrate_is_told_who_can(url: str) -> None:
     with pytest.raises(StoreError, match="`distqueue migrate --sql` prints"):
         migrate_store(url.replace("guarded", "new"))
+
+
+def test_who_may_not_read_the_version_is_told_to_name_it(url: str) -> None:
+    with pytest.raises(StoreError, match="permission denied for schema guarded; name it with --from"):
+        migrate_store(url, only_sql=True)
+    assert migrate_store(url, only_sql=True, since=VERSION).before == VERSION
 
 
 def test_a_wrong_password_is_not_tried_again(url: str) -> None:

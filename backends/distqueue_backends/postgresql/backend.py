@@ -18,7 +18,7 @@ from distqueue import commands as c
 from distqueue.backend import Migration
 from distqueue.capabilities import Capabilities, Durability, WakeUp
 from distqueue.commands import Ack, Command, Put
-from distqueue.errors import Closed, Refused, StoreError, StoreFailed, TaskNotFound
+from distqueue.errors import Closed, Refused, StoreFailed, TaskNotFound
 from distqueue.fences import EVERY, OPEN, FenceLevel, Fencing
 from distqueue.forking import close_after_fork
 from distqueue.limits import MAX_BATCH_BYTES
@@ -42,15 +42,15 @@ from distqueue.results import (
 from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.urls import StoreURL
-from distqueue_backends.postgresql import administration, reading
+from distqueue_backends.postgresql import administration, migrating, reading
 from distqueue_backends.postgresql.bells import Bells, bells_of, channel_of, let_go
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.hint import BEGINNING, Hint
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
 from distqueue_backends.postgresql.refusals import fenced
-from distqueue_backends.postgresql.schema import VERSION, bring_up_to_date, check_version, script
+from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import look_at, settings
-from distqueue_backends.postgresql.session import Session, complaint, first_line
+from distqueue_backends.postgresql.session import Session, complaint
 from distqueue_backends.postgresql.settling import check_known, checked, settle, without_repeats
 from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
@@ -83,24 +83,10 @@ class PostgresBackend(Transactions):
         return cls(url, options)
 
     @classmethod
-    def migrate(cls, url: StoreURL, options: PostgresOptions, *, only_sql: bool) -> Migration:
-        if only_sql:
-            return Migration(before=0, after=VERSION, sql=script(options.schema))
-        session = Session(parameters(url, options), {})
-        try:
-            session.connect(options.connect_timeout)
-            look_at(session, str(url))
-            before, after = bring_up_to_date(session.connection, options.schema)
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise StoreError(
-                f"{url} cannot be migrated: {first_line(error)}; nothing was changed. Name a role that may "
-                "make and own the schema, or give what `distqueue migrate --sql` prints to somebody who may"
-            ) from error
-        except psycopg.Error as error:
-            raise StoreError(f"{url} cannot be migrated: {first_line(error)}; nothing was changed") from error
-        finally:
-            session.drop()
-        return Migration(before=before, after=after)
+    def migrate(
+        cls, url: StoreURL, options: PostgresOptions, *, only_sql: bool, since: int | None = None
+    ) -> Migration:
+        return migrating.say_how(url, options, since) if only_sql else migrating.migrate(url, options)
 
     @classmethod
     def within(cls, url: StoreURL, options: PostgresOptions, connection: object) -> ApplicationTransaction:

@@ -25,15 +25,32 @@ VERSION: Final = len(MIGRATIONS)
 """The version that this distqueue needs; a newer one will do if its ``oldest`` is not above this."""
 _LOCK: Final = 7_116_851_143_200_901
 """The advisory lock under which a database is migrated."""
+_CHECK: Final = """\
+DO $$ BEGIN
+    IF (SELECT version FROM "{schema}".store) <> {version} THEN
+        RAISE EXCEPTION 'schema {schema} does not have version {version} any more: print the SQL again';
+    END IF;
+END $$;"""
 
 
-def script(schema: str, version: int = 0) -> str:
-    """Return the SQL that migrates a schema from a version: what ``distqueue migrate --sql`` prints."""
+def script(schema: str, version: int = 0, said: str = "") -> str:
+    """Return the SQL that brings a schema up to date from a version: what ``distqueue migrate --sql`` prints.
+
+    ``said`` is what comments at its top say. Carried out on another version it changes nothing, and fails.
+    """
+    comments = "".join(f"-- {line}\n" for line in said.splitlines())
+    if version >= VERSION:
+        return comments
+    check = [_CHECK.format(schema=schema, version=version)] if version else []
+    return "\n".join([f"{comments}BEGIN;", *check, _statements(schema, version), "COMMIT;\n"])
+
+
+def _statements(schema: str, version: int) -> str:
     parts = [f'CREATE SCHEMA IF NOT EXISTS "{schema}";', f'SET LOCAL search_path = "{schema}", pg_temp;']
     for names in MIGRATIONS[version:]:
         parts += [_read(name) for name in names]
     parts.append(f"UPDATE store SET version = {VERSION};")
-    return "BEGIN;\n" + "\n".join(parts) + "\nCOMMIT;\n"
+    return "\n".join(parts)
 
 
 def bring_up_to_date(connection: Any, schema: str) -> tuple[int, int]:
@@ -46,8 +63,7 @@ def bring_up_to_date(connection: Any, schema: str) -> tuple[int, int]:
         found = version_of(connection, schema)
         before = 0 if found is None else found[0]
         if before < VERSION:
-            body = script(schema, before).removeprefix("BEGIN;\n").removesuffix("\nCOMMIT;\n")
-            connection.execute(body.encode(), prepare=False)
+            connection.execute(_statements(schema, before).encode(), prepare=False)
     return before, max(before, VERSION)
 
 
