@@ -1,7 +1,7 @@
-"""A child process that carries out commands for a test: ``python -m distqueue.conformance.agent URL``.
+"""A child process that carries out commands for a test: ``python -m distqueue.conformance.agent``.
 
-It opens the URL, says so, and then answers one line with one line until its input ends. A line is an event as
-a broker process speaks it, in base64. The parent's side is
+It opens the URL in the first line of its input, says so, and then answers one line with one line until its
+input ends. A line is an event as a broker process speaks it, in base64. The parent's side is
 :class:`distqueue.conformance.processes.OtherProcess`.
 """
 
@@ -77,4 +77,4 @@ def _say(answers: IO[bytes], body: Applied | Woken | Failed | Welcome) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.stdin.buffer.readline().decode().removesuffix("\n"))

@@ -1,7 +1,7 @@
-"""A child process that claims and settles under load: ``python -m distqueue.conformance.consumer PLAN``.
+"""A child process that claims and settles under load: ``python -m distqueue.conformance.consumer``.
 
-The plan is JSON of :class:`Plan`. It consumes until its input ends and records what it did. Most
-deliveries are acked; some are extended first, and some are retried or released, as the seed says.
+The first line of its input is JSON of :class:`Plan`. It consumes until its input ends and records what it
+did. Most deliveries are acked; some are extended first, and some are retried or released, as the seed says.
 """
 
 from __future__ import annotations
@@ -187,4 +187,4 @@ def main(plan: Plan) -> None:
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=Plan))
+    main(msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan))

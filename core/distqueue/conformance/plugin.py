@@ -21,8 +21,10 @@ import pytest
 from distqueue.capabilities import Capabilities
 from distqueue.conformance.clauses import clause_of
 from distqueue.conformance.report import ClauseResult, Fact, Report, State, SubjectReport
+from distqueue.conformance.run import URL
 from distqueue.errors import DistqueueError
 from distqueue.plugins import CONTRACT, installed_plugins
+from distqueue.urls import redact
 
 _STATES: Final = {"passed": State.PASS, "failed": State.FAIL, "skipped": State.NOT_RUN}
 
@@ -38,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the URL, and gather results where a report is asked for: in the process that others report to."""
-    if config.option.distqueue_url is not None:
+    if (url := config.option.distqueue_url or os.environ.get(URL)) is not None:
         from distqueue.conformance.url import TestURL
 
-        TestURL.url = config.option.distqueue_url
+        TestURL.url = url
     if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
         gathering = Gathering(config)
         try:
@@ -55,7 +57,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Note of each test which clause it holds against which URL."""
     clause = clause_of(getattr(item, "function", None))
     if clause is not None and isinstance(item, pytest.Function) and item.cls is not None:
-        item.user_properties.append((Fact.CLAUSE.value, [item.cls.__name__, item.cls.url, clause.id]))
+        item.user_properties.append((Fact.CLAUSE.value, [item.cls.__name__, redact(item.cls.url), clause.id]))
 
 
 class Gathering:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
@@ -31,16 +32,15 @@ _PIECE = 64 * 1024
 
 
 class Child:
-    """A running ``python -m MODULE ARGUMENTS``, ended and waited for when the ``with`` block ends.
+    """A running ``python -m MODULE``, ended and waited for when the ``with`` block ends.
 
+    ``told`` is the first line of its input: a command line, with a password in it, could be read by others.
     ``prepare`` names the ``"module:function"`` that it calls before anything else, if any. ``under`` is a
     command that runs another one in its own place, such as ``strace -D``.
     """
 
-    def __init__(self, module: str, *arguments: str, prepare: str = "", under: Sequence[str] = ()) -> None:
-        command = [module, *arguments]
-        if prepare:
-            command = [PREPARED, prepare, *command]
+    def __init__(self, module: str, told: str, *, prepare: str = "", under: Sequence[str] = ()) -> None:
+        command = [PREPARED, prepare, module] if prepare else [module]
         self._heard = bytearray()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
@@ -51,6 +51,8 @@ class Child:
             bufsize=0,
             start_new_session=True,  # an interrupt of the test at the keyboard is ours to pass on
         )
+        with suppress(BrokenPipeError):  # it has ended already: whoever listens to it will know
+            self.say(told.encode())
 
     def __enter__(self) -> Self:
         return self

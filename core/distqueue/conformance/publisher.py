@@ -1,8 +1,8 @@
-"""A child process that puts tasks under load: ``python -m distqueue.conformance.publisher PLAN``.
+"""A child process that puts tasks under load: ``python -m distqueue.conformance.publisher``.
 
-The plan is JSON of :class:`Plan`. It publishes until ``count`` tasks are stored or its input ends, and
-records what it did. First it publishes again, with the same ids, what a killed predecessor did not
-get an answer for: what a careful publisher does.
+The first line of its input is JSON of :class:`Plan`. It publishes until ``count`` tasks are stored or its
+input ends, and records what it did. First it publishes again, with the same ids, what a killed predecessor
+did not get an answer for: what a careful publisher does.
 """
 
 from __future__ import annotations
@@ -171,4 +171,4 @@ def main(plan: Plan) -> None:
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=Plan))
+    main(msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan))

@@ -15,8 +15,10 @@ import msgspec
 
 from distqueue.errors import ConfigError
 from distqueue.plugins import installed_plugins
-from distqueue.urls import parse_url
+from distqueue.urls import parse_url, redact
 
+URL: Final = "DISTQUEUE_CONFORMANCE_URL"
+"""The environment variable in which the plugin gets the URL."""
 _NEEDED: Final = ("pytest", "hypothesis")
 LIMIT: Final = 600
 """After how many seconds a test is given up, and the run with it: the stacks of all threads are printed."""
@@ -53,7 +55,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         if not any(each in self.url for each in _FRESH):
             raise ConfigError(
                 f"every test needs a fresh store, so the URL needs {{tmp}} (a new directory) or {{name}} "
-                f"(a new name) in it, as in 'json:///{{tmp}}/Queue.json'; this is {self.url!r}"
+                f"(a new name) in it, as in 'json:///{{tmp}}/Queue.json'; this is {redact(self.url)!r}"
             )
         filled = self.url.replace("{tmp}", "/tmp").replace("{name}", "name")  # noqa: S108 - nothing is there
         installed_plugins().resolve(parse_url(filled).scheme)
@@ -71,7 +73,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         except OSError as error:
             raise ConfigError(f"the report cannot be written ({error}); name another file") from None
         with tempfile.TemporaryDirectory(prefix="distqueue-conformance-") as directory:
-            process = subprocess.Popen(self._command(directory), process_group=0)
+            # Not on its command line, which everybody on the machine can read: a URL may hold a password.
+            environment = os.environ | {URL: self.url}
+            process = subprocess.Popen(self._command(directory), env=environment, process_group=0)
             try:
                 return process.wait()
             except BaseException:
@@ -84,7 +88,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         command = [sys.executable, "-m", "pytest", "--pyargs", "distqueue.conformance.url", "-q", "-ra"]
         command += ["-c", os.devnull, "--rootdir", directory, "--basetemp", f"{directory}/stores"]
         command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
-        command += ["--distqueue-url", self.url, "--distqueue-report", str(self.report.absolute())]
+        command += ["--distqueue-report", str(self.report.absolute())]
         command += ["--distqueue-seed", str(self.seed)]
         command += ["-o", f"faulthandler_timeout={LIMIT}", "-o", "faulthandler_exit_on_timeout=true"]
         command += ["--distqueue-quick"] if self.quick else []

@@ -236,5 +236,15 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
+def _told() -> ChildPlan:
+    """Read what the worker has written to the standard input, which then is empty for whoever reads it."""
+    with open(0, "rb", closefd=False) as told:
+        plan = msgspec.json.decode(told.read(), type=ChildPlan)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return plan
+
+
 if __name__ == "__main__":
-    main(msgspec.json.decode(sys.argv[1], type=ChildPlan))
+    main(_told())

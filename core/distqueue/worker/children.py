@@ -147,14 +147,18 @@ def _started(work: Plan, fd: int, output: Output | None) -> subprocess.Popen[byt
         tells_memory=work.max_memory is not None,
         logs=work.logs,
     )
-    told = msgspec.json.encode(plan).decode()
     streams = nullcontext((None, None)) if output is None else output.streams()
     with streams as (stdout, stderr):
-        return subprocess.Popen(
-            [sys.executable, "-u", "-P", "-m", "distqueue.worker.child", told],
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-P", "-m", "distqueue.worker.child"],
             pass_fds=[fd],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,  # an interrupt at the keyboard is for the worker
         )
+    if process.stdin is not None:
+        # Not on the command line, which everybody on the machine can read: a URL may hold a password.
+        with contextlib.suppress(BrokenPipeError), process.stdin as told:  # if it is dead, its socket says so
+            told.write(msgspec.json.encode(plan))
+    return process
