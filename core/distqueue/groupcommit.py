@@ -60,6 +60,7 @@ class GroupCommit(Broker):
     def __init__(self, inner: Broker) -> None:
         self._inner = inner
         self._capabilities = inner.capabilities
+        """For its limits, which stay as they are."""
         self._store = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._closed = self._is_left_to_owner = False
@@ -67,7 +68,7 @@ class GroupCommit(Broker):
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._capabilities
+        return self._inner.capabilities
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         if self._closed:

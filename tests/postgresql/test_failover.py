@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from distqueue.capabilities import Durability
-from distqueue.commands import Put
+from distqueue.commands import Put, Stats
 from distqueue.conformance.campaign import run
 from distqueue.conformance.crew import Plan
 from distqueue.errors import StoreError
@@ -36,7 +36,8 @@ def durability(url: str) -> Durability:
 def test_clients_go_on_at_the_standby_with_what_was_acknowledged(primary: Server, tmp_path: Path) -> None:
     standby = primary.standby()
     url = primary.url.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
-    assert durability(url) is Durability.REPLICATED
+    open_before = open_broker(url)
+    assert open_before.capabilities.durability is Durability.REPLICATED
     serving = [primary]
 
     def fail_over() -> None:
@@ -51,7 +52,10 @@ def test_clients_go_on_at_the_standby_with_what_was_acknowledged(primary: Server
     report = run(Plan(url=url, directory=str(tmp_path), kills=5, lease=15.0), restart_engine=fail_over)
     assert report.valid, report
     assert serving == [primary, standby]
-    assert durability(url) is Durability.FSYNC  # it has no standby of its own
+    open_before.apply([Stats(queue="*")])
+    for broker in (open_before, open_broker(url)):
+        assert broker.capabilities.durability is Durability.FSYNC  # the new server has no standby of its own
+        broker.close()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,6 @@ class PostgresBackend(Transactions):
         except BaseException:
             self.session.drop()
             raise
-        self._capabilities = self._declared()
         self._store = f"{sorted(self._parameters.items())} {options.schema} {options.listen}"
         self._bells = bells_of(self._store, self._make_bells)
         close_after_fork(self)
@@ -133,8 +132,9 @@ class PostgresBackend(Transactions):
         )
 
     def _look_at_server(self, session: Session) -> None:
-        """See to it that the server of a new connection keeps what it commits, also after a failover."""
+        """See to it that the server of a new connection keeps what it commits, and declare what it is now."""
         self._server = look_at(session, str(self.url))
+        self._capabilities = self._declared()
         if not self._server.syncs:
             session.set("synchronous_commit", "on")
 

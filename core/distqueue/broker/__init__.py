@@ -16,7 +16,7 @@ class Broker(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What this broker promises."""
+        """What this broker promises: the durability as of when it last connected, if it has a server."""
 
     @abstractmethod
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:

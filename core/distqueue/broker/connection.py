@@ -241,6 +241,7 @@ class Connection(Broker):
             channel = self._dial()
         except OSError as error:
             raise Broken(f"no broker process can be reached: {error}") from error
+        self._capabilities = channel.welcome.capabilities
         with self._lock:
             self._busy[channel] = token
             if self._closed.is_set():
