@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import pytest
 
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
@@ -25,7 +27,6 @@ from distqueue.schedules.carrying_out import carry_out
 from distqueue.schedules.chains import establish
 from distqueue.schedules.schedule import QUEUE, Definition, Schedule
 from distqueue.task import TaskRecord, TaskState
-from distqueue_backends.table import clock
 
 APP: Final = "shop:app"
 TASKS: Final = "beats"
@@ -41,12 +42,22 @@ def schedule(name: str = "beat", **said: Any) -> Definition:
     return Definition.of(Schedule(name=name, **{**defaults, **said}))
 
 
+def url_of(request: pytest.FixtureRequest, text: str) -> str:
+    """Return the URL that a parameter says; ``postgresql`` is a new schema on the server of the tests."""
+    if not text.startswith("postgresql"):
+        return text
+    server = request.getfixturevalue("postgres_url")
+    options = text.partition("?")[2]
+    return f"{server}{'&' if '?' in server else '?'}schema={{name}}&{options}"
+
+
 class Virtual:
     """A store, and the clock that it reads."""
 
     def __init__(self, url: str, directory: Path) -> None:
         self._harness = harness_for(url)(url, directory)
-        self._harness.step_clock(NOON - self.now())
+        self._ahead = 0.0
+        self.set_clock(NOON - self.now())
         self.url = self._harness.fresh_url()
         self.broker = open_broker(self.url)
         self.taken: Counter[str] = Counter()
@@ -57,14 +68,13 @@ class Virtual:
         self.broker.close()
         self._harness.close()
 
-    @staticmethod
-    def now() -> float:
+    def now(self) -> float:
         """Return what the store's clock shows."""
-        found: float = vars(clock)["time"].time()
-        return found
+        return time.time() + self._ahead
 
     def go_on(self, seconds: float) -> None:
         """Let time go by."""
+        self._ahead += seconds
         self._harness.advance(seconds)
 
     def go_to(self, when: float) -> None:
@@ -73,6 +83,7 @@ class Virtual:
 
     def set_clock(self, seconds: float) -> None:
         """Set the clock, forward or back."""
+        self._ahead += seconds
         self._harness.step_clock(seconds)
 
     def start(self, *definitions: Definition, app: str = APP, broker: Broker | None = None) -> None:

@@ -15,9 +15,20 @@ from tests.forking import in_child
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
+def lite(tmp_path: Path) -> Iterator[App]:
+    """An app on sqlite."""
     with App(f"sqlite:///{tmp_path}/jobs.db", queue="mail") as made:
         yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def app(request: pytest.FixtureRequest) -> Iterator[App]:
+    """An app on sqlite, and in a schema of PostgreSQL."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("lite")
+    else:
+        with App(request.getfixturevalue("postgres_store"), queue="mail") as made:
+            yield made
 
 
 def test_to_call_it_just_runs_it(app: App) -> None:
@@ -87,18 +98,18 @@ def test_coroutines_enqueue_off_the_loop(app: App) -> None:
     assert app.queue().stats().ready == 100
 
 
-def test_a_task_of_the_application_s_own_transaction(app: App, tmp_path: Path) -> None:
-    @app.task
+def test_a_task_of_the_application_s_own_transaction(lite: App, tmp_path: Path) -> None:
+    @lite.task
     def send(to: str) -> None: ...
 
-    app.queue().stats()
+    lite.queue().stats()
     connection = sqlite3.connect(tmp_path / "jobs.db")
     send.options(connection=connection).enqueue("gone")
     connection.rollback()
     send.options(connection=connection).enqueue_many([("kept",), ("too",)])
     connection.commit()
     connection.close()
-    assert [record.payload()["args"]["to"] for record in app.queue().peek(9)] == ["kept", "too"]
+    assert [record.payload()["args"]["to"] for record in lite.queue().peek(9)] == ["kept", "too"]
 
 
 def test_all_queues_of_an_app_share_what_it_has_open(app: App) -> None:

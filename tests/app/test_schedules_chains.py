@@ -19,15 +19,22 @@ from distqueue.schedules.carrying_out import LEASE, MOST_TICKS
 from distqueue.schedules.chains import check, find_chains, remove
 from distqueue.schedules.schedule import QUEUE, Missed, pause_queue
 from distqueue.task import TaskOptions, TaskState
-from tests.app.schedules import APP, NOON, TASKS, Virtual, schedule, shown, virtual
+from tests.app.schedules import APP, NOON, TASKS, Virtual, schedule, shown, url_of, virtual
 
 MINUTE = 60.0
 
 
-@pytest.fixture(params=["memory://", "sharded-json:///{tmp}/queue.d?shards=3"], ids=["memory", "sharded"])
+@pytest.fixture(
+    params=[
+        "memory://",
+        "sharded-json:///{tmp}/queue.d?shards=3",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+    ],
+    ids=["memory", "sharded", "postgresql"],
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Virtual]:
     """A store at noon."""
-    with virtual(request.param, tmp_path) as made:
+    with virtual(url_of(request, request.param), tmp_path) as made:
         yield made
 
 

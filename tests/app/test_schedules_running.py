@@ -105,7 +105,8 @@ class Shop:
 
 @pytest.fixture(params=["sqlite:///{tmp}/jobs.db?dedup_window=0"])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path, request.param)
+    is_there = request.param == "postgresql"
+    made = Shop(tmp_path, request.getfixturevalue("postgres_store") if is_there else request.param)
     yield made
     made.close()
 
@@ -143,9 +144,10 @@ def check_each_once(times: list[float]) -> None:
         "sqlite:///{tmp}/jobs.db?dedup_window=0",
         "json:///{tmp}/Queue.json",
         "sharded-json:///{tmp}/queue.d?shards=2",
+        "postgresql",
     ],
     indirect=True,
-    ids=["sqlite", "json-served", "sharded"],
+    ids=["sqlite", "json-served", "sharded", "postgresql"],
 )
 def test_ticks_come_once_each_while_workers_are_killed(shop: Shop) -> None:
     if shop.url.startswith("json:"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from distqueue import Queue
-from tests.examples.conftest import Example
+from tests.examples.conftest import ON_A_SERVER, Example
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,7 @@ def draw(folder: Path) -> list[Path]:
     return paths
 
 
+@ON_A_SERVER
 def test_a_folder_of_pictures_goes_through_the_pipeline(example: Example) -> None:
     draw(example.folder / "pictures")
     (example.folder / "pictures" / "sea" / "notes.txt").write_text("no picture")
@@ -46,7 +47,7 @@ def test_a_folder_of_pictures_goes_through_the_pipeline(example: Example) -> Non
         with Image.open(made / "sheet.png") as sheet:
             assert sheet.size == (8 * 64, 2 * 64)
 
-    with Queue(f"sqlite:///{example.folder}/pipeline.db") as queue:
+    with Queue(example.store) as queue:
         assert queue.stats().ready == 0
         [dead] = queue.dead()
     assert dead.error == "pictures/sea/notes.txt is no picture"

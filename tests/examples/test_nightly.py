@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from tests.examples.conftest import Example
+from tests.examples.conftest import ON_A_SERVER, Example
 
 pytestmark = pytest.mark.slow
 
 EXAMPLE = "nightly"
 
 
+@ON_A_SERVER
 def test_sales_are_summed_up(example: Example) -> None:
     example.python("shop.py", "coffee", "2.40")
     example.python("shop.py", "cake", "3.10")

@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.examples.conftest import Example
+from tests.examples.conftest import ON_A_SERVER, Example
 from tests.preforking import server
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,7 @@ def site(example: Example) -> Iterator[Site]:
         yield Site(address)
 
 
+@ON_A_SERVER
 def test_an_order_is_taken_and_its_page_tells_how_far_it_is(example: Example, site: Site) -> None:
     order = {"order": "A-1", "to": "a@example.org"}
     code, text, page = site.order(order)
