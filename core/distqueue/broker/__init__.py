@@ -23,9 +23,9 @@ class Broker(ABC):
         """Carry out commands and return their results by position, each a result or a refusal.
 
         As if carried out in list order within a queue. Each command is atomic; all commands of one
-        call on one queue are atomic together if the backend declares ``atomic_batch``. The fault of
-        one command is its own result and never fails its neighbours. What is returned is durable as
-        the backend declares.
+        call on one queue are atomic together if the backend declares ``atomic_batch``, and those that
+        only look see one moment. The fault of one command is its own result and never fails its
+        neighbours. What is returned is durable as the backend declares.
 
         Raises:
             Closed: the broker has been closed.

@@ -246,9 +246,9 @@ class Sharing(Tidying):
 
     @clause(
         "CRASH-5",
-        "of a call that was cut off by a kill all commands were carried out, or none",
+        "of a call that was cut off by a kill all commands were carried out, or none, as one call sees them",
         needs="shared_between_processes atomic_batch",
-        look="a call's commands in several commits; what the engine commits by itself in between",
+        look="a call's commands in several commits; looks of one call that each see another moment",
     )
     def test_a_call_is_all_or_nothing(self) -> None:
         size = 300
