@@ -23,13 +23,15 @@ with open(os.environ["COMMAND_LINES"], "a") as file:
 """
 """What each Python does first: it writes down how it was started."""
 APP: Final = """
+import sys
+
 from distqueue import App
 
 app = App()
 
 @app.task(name="work")
 def work(n: int) -> None:
-    print("worked on", n)
+    print("worked on", n, "and read", repr(sys.stdin.read()))
 """
 
 
@@ -81,5 +83,5 @@ def test_of_a_worker(shell: Shell, url: str) -> None:
     work.enqueue(7)
     app.close()
     done = shell("work", "shop:app", "-u", url, "--burst")
-    assert "worked on 7" in done.out
+    assert "worked on 7 and read ''" in done.out  # nor can a handler read it
     check(shell, url, others=1)
