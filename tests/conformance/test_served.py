@@ -1,3 +1,5 @@
+"""All stores through a broker process; on the oldest Python each is reached in one way, not in both."""
+
 import pytest
 
 from distqueue.conformance import BackendConformance
@@ -9,10 +11,12 @@ class TestJsonThroughAPipe(ThroughAPipe, BackendConformance):
     url = "json:///{tmp}/Queue.json"
 
 
+@pytest.mark.slow
 class TestJsonThroughASocket(ThroughASocket, BackendConformance):
     url = "json:///{tmp}/Queue.json"
 
 
+@pytest.mark.slow
 class TestMemoryThroughAPipe(ThroughAPipe, BackendConformance):
     url = "memory://{name}"
 
@@ -23,7 +27,7 @@ class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
 
 @pytest.mark.slow
 class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConformance):
-    """Slow, and so on the newest Python only; a pipe differs from a socket as it does with other stores."""
+    """Through a socket only: how a pipe differs from that, other stores show."""
 
     url = "postgresql:///?schema={name}"
 
@@ -32,10 +36,12 @@ class TestShardedJsonThroughAPipe(ThroughAPipe, BackendConformance):
     url = "sharded-json:///{tmp}/queue.d"
 
 
+@pytest.mark.slow
 class TestShardedJsonThroughASocket(ThroughASocket, BackendConformance):
     url = "sharded-json:///{tmp}/queue.d"
 
 
+@pytest.mark.slow
 class TestSqliteThroughAPipe(ThroughAPipe, BackendConformance):
     url = "sqlite:///{tmp}/queue.db"
 

@@ -30,18 +30,18 @@ class Killed(Exception):
 
 
 class Mortal(Wrapper):
-    """Dies before or after a call, which is drawn from those of both ends."""
+    """Dies of a call, which is drawn from those of both ends: it was carried out, and its answer is lost.
 
-    def __init__(self, inner: Broker, calls: Iterator[int], dies_at: int, *, after: bool) -> None:
+    To die before a call leaves what to die after the one before leaves.
+    """
+
+    def __init__(self, inner: Broker, calls: Iterator[int], dies_at: int) -> None:
         super().__init__(inner)
-        self._calls, self._dies_at, self._after = calls, dies_at, after
+        self._calls, self._dies_at = calls, dies_at
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
-        dies = next(self._calls) == self._dies_at
-        if dies and not self._after:
-            raise Killed
         outcomes = self.inner.apply(commands)
-        if dies:
+        if next(self._calls) == self._dies_at:
             raise Killed
         return outcomes
 
@@ -66,13 +66,13 @@ def move(source: Store, target: Store, queues: Sequence[str] | None = None, **op
 
 
 def killed_at_every_call(
-    source: Store, target: Store, content: Callable[[Store], object], *, after: bool
+    source: Store, target: Store, content: Callable[[Store], object]
 ) -> tuple[Store, Store]:
     """Move to and fro, killed one call later each time and finished; return where all is in the end."""
     before = content(source)
     for dies_at in count():
         calls = count()
-        ends = [End(Mortal(each.broker, calls, dies_at, after=after), each.url) for each in (source, target)]
+        ends = [End(Mortal(each.broker, calls, dies_at), each.url) for each in (source, target)]
         try:
             move_store(ends[0], ends[1], now=True)
             break

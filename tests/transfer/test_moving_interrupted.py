@@ -36,21 +36,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 # --- Interrupted -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_move_killed_at_any_call_is_finished_by_the_same(pair: tuple[Store, Store], *, after: bool) -> None:
+def test_a_move_killed_at_any_call_is_finished_by_the_same(pair: tuple[Store, Store]) -> None:
     pair[0].fill()
-    killed_at_every_call(*pair, everything, after=after)
+    killed_at_every_call(*pair, everything)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_move_killed_at_any_call_can_be_taken_back(pair: tuple[Store, Store], *, after: bool) -> None:
+def test_a_move_killed_at_any_call_can_be_taken_back(pair: tuple[Store, Store]) -> None:
     source, target = pair
     source.fill()
     before = everything(source)
     taken_back = 0
     for dies_at in count():
         calls = count()
-        ends = [End(Mortal(each.broker, calls, dies_at, after=after), each.url) for each in (source, target)]
+        ends = [End(Mortal(each.broker, calls, dies_at), each.url) for each in (source, target)]
         try:
             move_store(ends[0], ends[1], now=True)
             break
@@ -77,7 +75,7 @@ def test_an_undo_killed_at_any_call_is_finished_by_the_same(make: Stores) -> Non
         before = everything(source)
         halfway(source, target)
         calls = count()
-        ends = [End(Mortal(each.broker, calls, dies_at, after=True), each.url) for each in (source, target)]
+        ends = [End(Mortal(each.broker, calls, dies_at), each.url) for each in (source, target)]
         try:
             undo_move(ends[0], ends[1])
             break
@@ -173,14 +171,13 @@ def order_in_groups(store: Store) -> dict[str, list[str]]:
     return order
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("ends", SHARDED, ids="-".join)
-def test_shards_move_killed_at_any_call(make: Stores, ends: tuple[str, str], *, after: bool) -> None:
+def test_shards_move_killed_at_any_call(make: Stores, ends: tuple[str, str]) -> None:
     one, other = ends
     source = make(one, **({"shards": 3} if one.startswith("sharded") else {}))
     target = make(other, **({"shards": 5} if other.startswith("sharded") else {}))
     fill_for_shards(source)
-    _, last = killed_at_every_call(source, target, without_places, after=after)
+    _, last = killed_at_every_call(source, target, without_places)
     assert order_in_groups(last) == {f"group {n}": [f"{n}-{k}" for k in range(5)] for n in range(6)}
 
 

@@ -215,7 +215,7 @@ class Modelled(Subject):
 
     walks: ClassVar[int] = 40
     """How many walks a clause takes: half as many with closing and opening, an eighth where time passes by
-    itself, and of that a quarter in a quick run."""
+    itself."""
 
     @clause(
         "MODEL-1",
@@ -252,7 +252,7 @@ class Modelled(Subject):
 
         @seed(self.seed)
         @settings(
-            max_examples=max(1, walks // 4 if self.is_quick else walks),
+            max_examples=self.examples(walks),
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -130,6 +130,10 @@ class Subject:
 
     # --- Clauses ----------------------------------------------------------------------------------
 
+    def examples(self, most: int) -> int:
+        """Return how many random examples a test tries: ``most``, a quarter of them in a quick run."""
+        return max(1, most // 4) if self.is_quick else most
+
     def hold(self, clause: Clause, test: Callable[[], None]) -> None:
         """Hold a clause against the backend, and note what became of it."""
         hold(self, clause, test)

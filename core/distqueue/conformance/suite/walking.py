@@ -148,7 +148,7 @@ class Walking(Subject):
         steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 99)), min_size=10, max_size=40)
 
         @settings(
-            max_examples=30,
+            max_examples=self.examples(30),
             deadline=None,
             derandomize=True,
             database=None,
