@@ -20,6 +20,8 @@ from distqueue.urls import parse_url
 
 from .conftest import runs, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["json:///{}/Queue.json", "sharded-json:///{}/queue.d"], ids=["json", "sharded-json"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:

@@ -7,7 +7,11 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from .conftest import Shell
+
+pytestmark = pytest.mark.slow
 
 COPY = "json:///Copy.json"
 

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.worker.conftest import Bench, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Metrics:
     """The metrics of a worker, at a port that is free."""

@@ -18,6 +18,8 @@ from distqueue.observers import opentelemetry as observer
 from distqueue.plugins import installed_plugins
 from tests.worker.conftest import Bench, wait_until
 
+pytestmark = pytest.mark.slow
+
 TRACED = '''
 """The app as its workers have it; spans are written into a file, when the process ends at the latest."""
 

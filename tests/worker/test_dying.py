@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from distqueue import TaskState
 from tests.worker.conftest import Bench, alive, check_apart, children_of, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_timeout_kills_the_child_and_gives_back_what_else_it_ran(bench: Bench) -> None:
