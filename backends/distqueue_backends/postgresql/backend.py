@@ -44,21 +44,26 @@ from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql import administration, migrating, reading
 from distqueue_backends.postgresql.bells import Bells, bells_of, channel_of, let_go
+from distqueue_backends.postgresql.claiming import (
+    ACK_AND_CLAIM,
+    CLAIM,
+    Taking,
+    divided,
+    is_ack_and_claim,
+)
 from distqueue_backends.postgresql.conninfo import parameters
-from distqueue_backends.postgresql.hint import BEGINNING, Hint
+from distqueue_backends.postgresql.hint import Hint
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
 from distqueue_backends.postgresql.refusals import fenced
 from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import look_at, settings
 from distqueue_backends.postgresql.session import Session, complaint
-from distqueue_backends.postgresql.settling import check_known, checked, settle, without_repeats
+from distqueue_backends.postgresql.settling import Settling, check_known, checked, settle, without_repeats
 from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
 from distqueue_backends.postgresql.writing import by_queue, put_by_queue
 from distqueue_backends.table.steps import check_together
 
-CLAIM: Final = "SELECT * FROM {}.claim(%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8)"
-PUTTING: Final = "SELECT {}.putting()"
 RECLAIM: Final = "SELECT * FROM {}.reclaim(%s, %s)"
 CANCEL: Final = "SELECT * FROM {}.cancel(%s, %s)"
 PURGE: Final = "SELECT * FROM {}.purge(%s, %s::text[])"
@@ -157,6 +162,8 @@ class PostgresBackend(Transactions):
     # --- Neighbours together ------------------------------------------------------------------------
 
     def carry_out(self, commands: Sequence[Command]) -> list[Outcome]:
+        if is_ack_and_claim(commands):
+            return self._ack_and_claim(commands[:-1], commands[-1])  # type: ignore[arg-type]
         outcomes: list[Outcome] = []
         for kind, run in groupby(commands, type):
             if kind is Put:
@@ -222,32 +229,38 @@ class PostgresBackend(Transactions):
     # --- Verbs, one by one --------------------------------------------------------------------------
 
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
-        room = MAX_BATCH_BYTES - self.handed_out
-        if room <= 0:
+        if self.handed_out >= MAX_BATCH_BYTES:
             return Claimed(leases=[])  # what the claims before it got fills the answer: claim again
-        seen = self._bells.version(queue)
+        taking = self._taking(queue, count, lease, token)
+        return self._taken(taking, self.ask(CLAIM, taking.asked))
+
+    def _ack_and_claim(self, acks: Sequence[Ack], claim: c.Claim) -> list[Outcome]:
+        """Settle deliveries of one queue, and claim, by one statement."""
+        settling = Settling(acks[0].queue, acks, self._window)
+        if settling.asked is None:
+            return [*settling.answered([]).outcomes, self._one(claim)]
+        self.is_dirty = True
+        taking = self._taking(claim.queue, claim.count, claim.lease, claim.token)
+        acked, rows = divided(self.ask(ACK_AND_CLAIM, (*settling.asked[1], *taking.asked)))
+        done = settling.answered(acked)
+        if done.has_freed:
+            self.rung.add(acks[0].queue)
+        try:
+            return [*done.outcomes, self._taken(taking, rows)]
+        except Refused as refusal:
+            return [*done.outcomes, refusal.with_traceback(None)]
+
+    def _taking(self, queue: str, count: int, lease: float, token: str) -> Taking:
         hint = self._hints.setdefault(queue, Hint())
-        begin = hint.place()
-        asked = (queue, count, float(lease), token, room)
-        rows = self.ask(CLAIM, (*asked, *begin))
-        if rows[0][0] == "none" and begin != BEGINNING:
-            rows = self.ask(CLAIM, (*asked, *BEGINNING))
-        code, detail, _, _, _, wake_at, now, _, _, note, _, _, _ = rows[0]
-        if code == "fence":
-            raise fenced(queue, detail, note)
-        if code == "none":
-            hint.forget()
-            self.ahead = now - time.time()
-            return Claimed(leases=[], seen=Seen(seen, wake_at))
-        if len(rows) < count:
-            hint.forget()
-        else:
-            places = [(row[7], row[12]) for row in rows if row[12] is not None]
-            first, last = (places[0], places[-1]) if places else (None, None)
-            hint.claimed(first, last, lambda: self.ask(PUTTING)[0][0])
-        leases = [reading.lease_of(row, token) for row in rows]
-        self.handed_out += sum([len(each.data) for each in leases])
-        return Claimed(leases=leases)
+        room = MAX_BATCH_BYTES - self.handed_out
+        return Taking(hint, queue, count, lease, token, room, self._bells.version(queue))
+
+    def _taken(self, taking: Taking, rows: Sequence[Any]) -> Claimed:
+        claimed = taking.claimed(rows, self.ask)
+        if taking.ahead is not None:
+            self.ahead = taking.ahead
+        self.handed_out += sum([len(each.data) for each in claimed.leases])
+        return claimed
 
     def reclaim(self, queue: str, token: str) -> Claimed:
         return Claimed(leases=[reading.lease_of(row, token) for row in self.ask(RECLAIM, (queue, token))])

@@ -39,7 +39,7 @@ _MOST_OF_FAILURES: Final = MAX_FAILURES * (MAX_FAILURE_ERROR + MAX_TRACEBACK)
 
 def lease_of(row: Sequence[Any], token: str) -> Lease:
     """Return what is handed out of a task."""
-    _, task_id, data, deliveries, failures, until, put_at, line, most, group, publisher, headers, _ = row
+    _, task_id, data, deliveries, failures, until, put_at, line, most, group, publisher, headers, *_ = row
     return Lease(
         task_id=task_id,
         data=data,

@@ -64,45 +64,65 @@ class Done(NamedTuple):
     has_freed: bool
 
 
+class Settling:
+    """Settlements of one queue, each of another delivery: what the database is asked, and what it answers.
+
+    ``asked`` is a statement and its arguments, ``None`` if no receipt is one.
+    """
+
+    def __init__(self, queue: str, commands: Sequence[Settle], window: float) -> None:
+        self._queue = queue
+        self._outcomes: list[Outcome] = []
+        self._good: list[tuple[int, tuple[str, int, str]]] = []
+        for position, command in enumerate(commands):
+            try:
+                receipt = _receipt(command)
+            except LeaseLost as refusal:
+                self._outcomes.append(refusal.with_traceback(None))
+                continue
+            self._good.append((position, receipt))
+            self._outcomes.append(Settled(task_id=receipt[0], state=TaskState.DONE))
+        self.asked: tuple[str, list[Any]] | None = None
+        if self._good:
+            ids, numbers, tokens = zip(*[receipt for _, receipt in self._good])
+            chosen = [commands[position] for position, _ in self._good]
+            self.asked = _asked(queue, chosen, window, [list(ids), list(tokens), list(numbers)])
+
+    def answered(self, rows: Sequence[Any]) -> Done:
+        """Return what became of them; ``rows`` tell of those that are not simply done."""
+        outcomes = self._outcomes
+        repeated: set[int] = set()
+        has_freed = False
+        for at, code, state, until, detail in rows:
+            if code == "fence":
+                for position, _ in self._good:
+                    outcomes[position] = refusals.fenced(self._queue, state, detail)
+            elif code == "freed":
+                has_freed = True
+            else:
+                position, receipt = self._good[at - 1]
+                if code == "again":
+                    repeated.add(position)
+                outcomes[position] = refusals.settled(receipt[0], code, state, until, detail)
+        return Done(outcomes, repeated, has_freed)
+
+
 def settle(execute: Execute, queue: str, commands: Sequence[Settle], window: float) -> Done:
     """Settle deliveries of a queue, each of them once."""
-    outcomes: list[Outcome] = []
-    repeated: set[int] = set()
-    good: list[tuple[int, tuple[str, int, str]]] = []
-    for position, command in enumerate(commands):
-        try:
-            receipt = parse_receipt(command.receipt)
-            if (
-                not 0 <= receipt[1] < _MOST_DELIVERIES
-                or "\0" in command.receipt
-                or not command.receipt.isascii()
-            ):
-                raise LeaseLost(
-                    f"{command.receipt!r:.80} is not a receipt; use the one that the delivery came with"
-                )
-        except LeaseLost as refusal:
-            outcomes.append(refusal.with_traceback(None))
-            continue
-        good.append((position, receipt))
-        outcomes.append(Settled(task_id=receipt[0], state=TaskState.DONE))
-    if not good:
-        return Done(outcomes, repeated, False)
-    ids, numbers, tokens = zip(*[receipt for _, receipt in good])
-    chosen = [commands[position] for position, _ in good]
-    statement, arguments = _asked(queue, chosen, window, [list(ids), list(tokens), list(numbers)])
-    has_freed = False
-    for at, code, state, until, detail in execute(statement, arguments):
-        if code == "fence":
-            for position, _ in good:
-                outcomes[position] = refusals.fenced(queue, state, detail)
-        elif code == "freed":
-            has_freed = True
-        else:
-            position, receipt = good[at - 1]
-            if code == "again":
-                repeated.add(position)
-            outcomes[position] = refusals.settled(receipt[0], code, state, until, detail)
-    return Done(outcomes, repeated, has_freed)
+    settling = Settling(queue, commands, window)
+    return settling.answered([] if settling.asked is None else execute(*settling.asked))
+
+
+def _receipt(command: Settle) -> tuple[str, int, str]:
+    """Return the parts of a receipt.
+
+    Raises:
+        LeaseLost: it is none, so that no delivery can have it.
+    """
+    receipt = parse_receipt(command.receipt)
+    if not 0 <= receipt[1] < _MOST_DELIVERIES or "\0" in command.receipt or not command.receipt.isascii():
+        raise LeaseLost(f"{command.receipt!r:.80} is not a receipt; use the one that the delivery came with")
+    return receipt
 
 
 def check_known(task_id: str, then: Sequence[Put], stored: Sequence[Outcome]) -> None:

@@ -27,6 +27,7 @@ from distqueue.errors import (
 from distqueue.limits import check_batch
 from distqueue.results import Outcome
 from distqueue.urls import StoreURL
+from distqueue_backends.postgresql.claiming import is_ack_and_claim
 from distqueue_backends.postgresql.options import PostgresOptions
 from distqueue_backends.postgresql.server import in_milliseconds
 from distqueue_backends.postgresql.session import Connection, Lost, Session, complaint, first_line
@@ -214,6 +215,8 @@ def busy(url: StoreURL, error: Exception) -> StoreBusy:
 
 def _is_one_statement(commands: Sequence[Command]) -> bool:
     """Whether commands are carried out by one statement, which needs no transaction around it."""
+    if is_ack_and_claim(commands):
+        return True
     first = commands[0]
     if isinstance(first, c.Claim):
         return len(commands) == 1

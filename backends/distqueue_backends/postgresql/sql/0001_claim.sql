@@ -1,6 +1,7 @@
 -- Take the first tasks in line. If there is none, one row says why: its code, and in until when to look again.
 -- What stands before (_line, _from) among what is ready is taken for gone: the index is full of it, as long as an
--- old transaction is open somewhere. place is that of a task that was ready since the put.
+-- old transaction is open somewhere; only if nothing stands behind it, that is looked at, too. place is that of
+-- a task that was ready since the put.
 CREATE FUNCTION claim(_name text, _count int, _lease float8, _token text, _room bigint, _line smallint,
     _from bigint)
 RETURNS TABLE (code text, tid text, data bytea, deliveries bigint, failures bigint, until float8, put_at float8,
@@ -46,6 +47,11 @@ BEGIN
                     ORDER BY x.q, x.line, x.id LIMIT _most - _n FOR UPDATE SKIP LOCKED) s;
             _ids := _ids || _more;
             _sizes := coalesce(_sizes, 0) + coalesce(_plus, 0);
+            IF _ids IS NULL AND (_line > 0 OR _from > 0) THEN
+                _line := 0;
+                _from := 0;
+                CONTINUE;
+            END IF;
             EXIT WHEN _sizes <= _room OR cardinality(_ids) = 1;
             _most := cardinality(_ids) / 2;
         END LOOP;

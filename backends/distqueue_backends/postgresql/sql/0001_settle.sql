@@ -86,6 +86,20 @@ BEGIN
     END IF;
 END $$;
 
+-- End deliveries of one queue as done, and take the first tasks in line of another one or the same, in one round
+-- trip: rows with ord are what ack answers (state and detail stand in tid and grp), the others what claim does.
+CREATE FUNCTION ack_and_claim(_name text, _window float8, _tids text[], _tokens text[], _deliveries bigint[],
+    _other text, _count int, _lease float8, _token text, _room bigint, _line smallint, _from bigint)
+RETURNS TABLE (code text, tid text, data bytea, deliveries bigint, failures bigint, until float8, put_at float8,
+    line smallint, max_attempts bigint, grp text, publisher text, headers text, place bigint, ord bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT a.code, a.state, NULL::bytea, NULL::bigint, NULL::bigint, a.until, NULL::float8,
+        NULL::smallint, NULL::bigint, a.detail, NULL::text, NULL::text, NULL::bigint, a.ord
+        FROM ack(_name, _window, _tids, _tokens, _deliveries) a;
+    RETURN QUERY SELECT c.*, NULL::bigint FROM claim(_other, _count, _lease, _token, _room, _line, _from) c;
+END $$;
+
 -- Let leases end later, or earlier.
 CREATE FUNCTION extend(_name text, _window float8, _tids text[], _tokens text[], _deliveries bigint[],
     _leases float8[])

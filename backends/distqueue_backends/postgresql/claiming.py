@@ -1,0 +1,92 @@
+"""The verb that hands out tasks: what the database is asked, and what it answers; also together with acks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from distqueue.commands import Ack, Claim, Command
+from distqueue.errors import Refused
+from distqueue.limits import check_command, check_queue_name
+from distqueue.results import Claimed, Seen
+from distqueue_backends.postgresql.hint import Hint
+from distqueue_backends.postgresql.reading import lease_of
+from distqueue_backends.postgresql.refusals import fenced
+
+type Execute = Callable[..., list[Any]]
+
+_TAKEN: Final = "%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8"
+CLAIM: Final = f"SELECT * FROM {{}}.claim({_TAKEN})"
+ACK_AND_CLAIM: Final = (
+    "SELECT * FROM {}.ack_and_claim(%s, %s::float8, %b::text[], %b::text[], %b::int8[], " + _TAKEN + ")"
+)
+PUTTING: Final = "SELECT {}.putting()"
+_ORD: Final = 13
+"""Which column is filled in those rows of both that are of the acks."""
+
+
+class Taking:
+    """A claim of one queue, from where its hint says. ``seen`` is what was known of the queue before."""
+
+    def __init__(
+        self, hint: Hint, queue: str, count: int, lease: float, token: str, room: int, seen: int
+    ) -> None:
+        self._hint = hint
+        self._queue = queue
+        self._count = count
+        self._token = token
+        self._seen = seen
+        self.asked: tuple[Any, ...] = (queue, count, float(lease), token, room, *hint.place())
+        """The arguments of what the database is asked."""
+        self.ahead: float | None = None
+        """By how much the clock of the server is before that of this machine, if it was told."""
+
+    def claimed(self, rows: Sequence[Any], execute: Execute) -> Claimed:
+        """Return what was taken; it may have to be asked who is putting.
+
+        Raises:
+            Refused: a fence stands around the queue.
+        """
+        code, detail, _, _, _, wake_at, now, _, _, note = rows[0][:10]
+        if code == "fence":
+            raise fenced(self._queue, detail, note)
+        if code == "none":
+            self._hint.forget()
+            self.ahead = now - time.time()
+            return Claimed(leases=[], seen=Seen(self._seen, wake_at))
+        if len(rows) < self._count:
+            self._hint.forget()
+        else:
+            places = [(row[7], row[12]) for row in rows if row[12] is not None]
+            first, last = (places[0], places[-1]) if places else (None, None)
+            self._hint.claimed(first, last, lambda: execute(PUTTING)[0][0])
+        return Claimed(leases=[lease_of(row, self._token) for row in rows])
+
+
+def is_ack_and_claim(commands: Sequence[Command]) -> bool:
+    """Whether commands are acks in one queue, each of another receipt, and a claim that is allowed.
+
+    That is what a worker asks for in the end: one statement does it.
+    """
+    claim, acks = commands[-1], commands[:-1]
+    if type(claim) is not Claim or claim.again or not acks:
+        return False
+    queue = acks[0].queue
+    for ack in acks:
+        if type(ack) is not Ack or ack.queue != queue or ack.then or type(ack.receipt) is not str:
+            return False
+    try:
+        for name in (queue, claim.queue):
+            check_queue_name(name)
+        check_command(claim)
+    except Refused:
+        return False
+    return len({ack.receipt for ack in acks}) == len(acks)  # type: ignore[attr-defined]
+
+
+def divided(rows: Sequence[Any]) -> tuple[list[Any], Sequence[Any]]:
+    """Return what acks are answered, and what the claim with them is."""
+    count = sum([row[_ORD] is not None for row in rows])
+    acked = [(row[_ORD], row[0], row[1], row[5], row[9]) for row in rows[:count]]
+    return acked, rows[count:]
