@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import traceback
-from concurrent.futures import Future
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from logging import getLogger
 from typing import Any, Final, NoReturn
@@ -83,7 +83,8 @@ class Child:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         self._running: dict[str, CurrentDelivery] = {}
-        self._handling: set[Future[None]] = set()
+        self._handling: set[asyncio.Task[None]] = set()
+        self._coroutines: list[tuple[str, Coroutine[Any, Any, None]]] = []
 
     def serve(self) -> None:
         """Run what the worker says until it says that nothing more comes, or is gone."""
@@ -98,6 +99,9 @@ class Child:
                         self._lose(receipt)
                     case Finish():
                         return
+            if self._coroutines:
+                coroutines, self._coroutines = self._coroutines, []
+                self._event_loop().call_soon_threadsafe(self._start_on_loop, coroutines)
 
     def _received(self) -> bytes:
         try:
@@ -114,40 +118,47 @@ class Child:
         delivery = CurrentDelivery(run.queue, run.task, run.lease)
         self._running[run.lease.receipt] = delivery
         if task.is_async:
-            loop = self._event_loop()
-            handling = asyncio.run_coroutine_threadsafe(self._run_async(task, delivery, run), loop)
-            self._handling.add(handling)  # a loop refers to its tasks weakly
-            handling.add_done_callback(self._handling.discard)
-            handling.add_done_callback(partial(self._check_told, run.lease.receipt))
+            self._coroutines.append((run.lease.receipt, self._run_async(task, delivery, run)))
         else:
             self._threads.run(partial(self._run, task, delivery, run))
+
+    def _start_on_loop(self, coroutines: Iterable[tuple[str, Coroutine[Any, Any, None]]]) -> None:
+        """Start async handlers, in the thread of the loop, which is woken once for all that came together."""
+        loop = asyncio.get_running_loop()
+        for receipt, coroutine in coroutines:
+            handling = loop.create_task(coroutine)
+            self._handling.add(handling)  # a loop refers to its tasks weakly
+            handling.add_done_callback(partial(self._check_told, receipt))
 
     def _run(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
         self._tell(run.lease.receipt, handle(task, delivery, run.lease.data))
 
     async def _run_async(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
-        self._tell(run.lease.receipt, await handle_async(task, delivery, run.lease.data))
+        self._tell(run.lease.receipt, await handle_async(task, delivery, run.lease.data), self._loop)
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
             delivery.lose()
 
-    def _check_told(self, receipt: str, future: Future[None]) -> None:
+    def _check_told(self, receipt: str, handling: asyncio.Task[None]) -> None:
         """Tell of a handler that was cancelled, by another one, before it began."""
+        self._handling.discard(handling)
         if receipt in self._running:
             self._tell(receipt, Ended(verb="retry", error="the handler was cancelled before it began"))
 
-    def _tell(self, receipt: str, ended: Ended) -> None:
+    def _tell(self, receipt: str, ended: Ended, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Tell what came of a handler, in its thread; ``loop`` is that of an async one."""
         if os.getpid() != self._pid:
             _end("a handler returned in a process that it had forked, which is ended: use os._exit there")
         self._printing.end_handler()
         del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
+        say = self._outbox.say if loop is None else partial(self._outbox.say_from, loop)
         try:
-            self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
+            say(Result(receipt=receipt, ended=ended, memory=memory))
         except (UnicodeEncodeError, OverflowError, TypeError) as error:  # follow-ups that cannot be written
             fault = Ended(verb="retry", error=f"what follows from the task cannot be stored: {error}")
-            self._outbox.say(Result(receipt=receipt, ended=fault, memory=memory))
+            say(Result(receipt=receipt, ended=fault, memory=memory))
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
+import time
 from collections import deque
+from typing import Final
 
 from distqueue.worker.wire import FromChild, encode
+
+PATIENCE: Final = 0.002
+"""For how long what a loop says is gathered at most, in seconds, while its callbacks run."""
 
 
 class Outbox:
@@ -17,10 +23,23 @@ class Outbox:
         self._socket = sock
         self._sending = threading.Lock()
         self._unsent: deque[bytes] = deque()
+        self._waits_since = 0.0
 
     def say(self, message: FromChild) -> None:
         """Tell the worker something; without a worker there is no reason to go on."""
         self._unsent.append(encode(message))
+        self._send()
+
+    def say_from(self, loop: asyncio.AbstractEventLoop, message: FromChild) -> None:
+        """Tell the worker something from a callback of a loop: what follows at once goes out with it."""
+        if not self._unsent:
+            self._waits_since = time.monotonic()
+            loop.call_soon(self._send)
+        self._unsent.append(encode(message))
+        if time.monotonic() - self._waits_since > PATIENCE:
+            self._send()
+
+    def _send(self) -> None:
         while self._unsent and self._sending.acquire(blocking=False):
             try:
                 self._socket.sendall(b"".join([self._unsent.popleft() for _ in range(len(self._unsent))]))

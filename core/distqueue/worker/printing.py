@@ -37,6 +37,11 @@ class WholeLines(io.TextIOWrapper):
             self._write_rest(thread)
         super().flush()
 
+    def end_line(self) -> None:
+        """Write what waits in this thread, if anything does."""
+        if self._rests:
+            self.flush()
+
     def _write_rest(self, thread: int) -> None:
         if rest := self._rests.pop(thread, ""):
             super().write(rest)
@@ -58,7 +63,7 @@ class Printing:
     def end_handler(self) -> None:
         """Write what a handler has left behind it in this thread."""
         for stream in self._streams:
-            stream.flush()
+            stream.end_line()
 
     def end(self) -> None:
         """Write what is left."""

@@ -128,6 +128,9 @@ class Supply:
         if isinstance(command, Release) and command.delay and not self._capabilities.delay:
             command = replace(command, delay=0.0)
         settling = Settling(running, command)
+        if type(command) is Ack and not command.then:
+            self._unsettled.add(settling)  # which always fits
+            return
         try:
             check_batch([command], self._capabilities)
         except TooLarge as refusal:  # no call could take it, nor anything that is settled with it
@@ -319,8 +322,10 @@ class Supply:
 
         In a burst at all of them: what the handler has put is there, too, and nothing is waited for.
         """
-        names = {put.queue for put in command.then} if isinstance(command, Ack) else set()
         frees_group = running.lease.group is not None
+        if type(command) is Ack and not command.then and not frees_group and not self._is_burst:
+            return
+        names = {put.queue for put in command.then} if isinstance(command, Ack) else set()
         if frees_group or (isinstance(outcome, Settled) and outcome.state is TaskState.READY):
             names.add(command.queue)
         for source in self.sources:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from logging import getLogger
+from logging import INFO, getLogger
 from typing import Final
 
 from distqueue.app.ended import Ended
@@ -15,6 +15,9 @@ _log: Final = getLogger("distqueue.worker")
 
 def tell_started(running: Running) -> None:
     """A child has been given a task."""
+    plugins = installed_plugins()
+    if not plugins.has_observers("distqueue_handler_started"):
+        return
     lease = running.lease
     event = HandlerStartedEvent(
         queue=running.queue,
@@ -23,12 +26,16 @@ def tell_started(running: Running) -> None:
         attempt=lease.attempt,
         waited=max(0.0, time.time() - lease.put_at),
     )
-    installed_plugins().notify("distqueue_handler_started", event)
+    plugins.notify("distqueue_handler_started", event)
 
 
 def tell_ended(running: Running, ended: Ended) -> None:
     """A handler has ended, or was ended."""
-    _log_end(running, ended)
+    if ended.verb not in ("ack", "release") or _log.isEnabledFor(INFO):
+        _log_end(running, ended)
+    plugins = installed_plugins()
+    if not plugins.has_observers("distqueue_handler_ended"):
+        return
     event = HandlerEndedEvent(
         queue=running.queue,
         task=running.task,
@@ -37,7 +44,7 @@ def tell_ended(running: Running, ended: Ended) -> None:
         verb=ended.verb,
         seconds=ended.seconds,
     )
-    installed_plugins().notify("distqueue_handler_ended", event)
+    plugins.notify("distqueue_handler_ended", event)
 
 
 def _log_end(running: Running, ended: Ended) -> None:

@@ -67,10 +67,12 @@ class Unsettled:
             self._put_off, self.again_at = [], math.inf
         tasks = size = self._sent = 0
         for settling in self._ready:
-            size += payload_bytes([settling.command])
-            if self._sent and (tasks + settling.tasks > most or size > MAX_BATCH_BYTES):
+            added = settling.tasks
+            if added > 1:
+                size += payload_bytes([settling.command])
+            if self._sent and (tasks + added > most or size > MAX_BATCH_BYTES):
                 break
-            tasks += settling.tasks
+            tasks += added
             self._sent += 1
         return [one.command for one in self._ready[: self._sent]], most - tasks
 
