@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from distqueue.errors import StoreBusy
+from distqueue_backends.postgresql.columns import take_columns
 
 PAUSES: Final = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 """How long to wait before each further try to connect, in seconds; the last one counts for the rest."""
@@ -134,9 +135,11 @@ class Session:
 
     def _connect(self) -> Connection:
         try:
-            return psycopg.connect(autocommit=True, prepare_threshold=None, **self._parameters)
+            connection = psycopg.connect(autocommit=True, prepare_threshold=None, **self._parameters)
         except BROKEN as error:
             raise _unreachable(error) from None
+        take_columns(connection)
+        return connection
 
     def _begin(self, connection: Connection) -> None:
         """Make a new connection one of this session."""

@@ -28,6 +28,7 @@ from distqueue.limits import check_batch
 from distqueue.results import Outcome
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql.claiming import is_ack_and_claim
+from distqueue_backends.postgresql.columns import Column, Encode, encoders
 from distqueue_backends.postgresql.options import PostgresOptions
 from distqueue_backends.postgresql.server import in_milliseconds
 from distqueue_backends.postgresql.session import Connection, Lost, Session, complaint, first_line
@@ -63,7 +64,7 @@ class Transactions(Backend):
         self.handed_out = 0
         """How many payload bytes the claims of the call have got."""
         self.in_use: Connection
-        self._statements: dict[str, str] = {}
+        self._statements: dict[str, tuple[str, list[tuple[int, Encode]]]] = {}
 
     @abstractmethod
     def tell(self) -> None:
@@ -199,9 +200,16 @@ class Transactions(Backend):
 
     def ask(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Execute a statement in the transaction of the call; in it {} stands for the schema."""
-        text = self._statements.get(statement)
-        if text is None:
-            text = self._statements[statement] = statement.replace("{}", self.schema)
+        known = self._statements.get(statement)
+        if known is None:
+            known = statement.replace("{}", self.schema), encoders(statement)
+            self._statements[statement] = known
+        text, columns = known
+        if columns:
+            arguments = list(arguments)
+            for position, encode in columns:
+                if (values := arguments[position]) is not None:
+                    arguments[position] = Column(encode(values))
         return self.session.query(self.in_use, text, arguments)
 
 
