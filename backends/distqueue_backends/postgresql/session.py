@@ -104,7 +104,8 @@ class Session:
         """Execute a statement on a connection that was looked at before."""
         cursor = connection.cursor(binary=True)
         cursor.execute(statement, arguments or None, prepare=not self.is_pooled)
-        return cursor.fetchall() if cursor.description else []
+        result = cursor.pgresult  # cheaper than cursor.description
+        return cursor.fetchall() if result is not None and result.nfields else []
 
     def broke(self) -> bool:
         """Whether the connection is of no use any more."""

@@ -189,7 +189,8 @@ BEGIN
     FOR _q IN SELECT q FROM queue LOOP
         SELECT n INTO _cut FROM gone WHERE q = _q ORDER BY q DESC, n DESC OFFSET _most LIMIT 1;
         FOR _turn IN 1..50 LOOP
-            DELETE FROM gone WHERE q = _q AND n = ANY (ARRAY(SELECT n FROM gone WHERE q = _q ORDER BY q, n LIMIT 2000))
+            DELETE FROM gone WHERE q = _q AND n = ANY (ARRAY(SELECT n FROM gone WHERE q = _q ORDER BY q, n LIMIT 2000
+                    FOR UPDATE SKIP LOCKED))  -- a put in an open transaction may have one
                 AND (at <= _now - _window OR n <= _cut);
             GET DIAGNOSTICS _deleted = ROW_COUNT;
             EXIT WHEN _deleted < 2000;

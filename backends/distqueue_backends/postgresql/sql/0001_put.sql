@@ -5,7 +5,7 @@ CREATE FUNCTION put(_name text, _levels text[], _window float8, _ticks boolean, 
     _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[],
     _keeps float8[], _publishers text[], _headers text[])
 RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
-DECLARE r queue; _now float8; _new text[]; _known text[]; _ids bigint[];
+DECLARE r queue; _now float8; _new text[]; _known text[]; _stale text[]; _ids bigint[];
 BEGIN
     r := enter_new(_name);
     IF r.fence <> ALL (_levels) THEN
@@ -35,8 +35,12 @@ BEGIN
     )
     SELECT coalesce(array_agg(tid), '{}') INTO _new FROM i;
     -- Looked up now, as an ack may have committed while the id was being inserted.
-    SELECT array_agg(g.tid) INTO _known FROM gone g
-        WHERE g.q = r.q AND g.tid = ANY (_new) AND g.at > _now - _window;
+    SELECT array_agg(g.tid) FILTER (WHERE g.at > _now - _window),
+        array_agg(g.tid) FILTER (WHERE g.at <= _now - _window) INTO _known, _stale
+        FROM gone g WHERE g.q = r.q AND g.tid = ANY (_new);
+    IF _stale IS NOT NULL THEN
+        DELETE FROM gone WHERE q = r.q AND tid = ANY (_stale);
+    END IF;
     IF _known IS NOT NULL THEN
         WITH d AS (DELETE FROM task WHERE q = r.q AND tid = ANY (_known) RETURNING id)
             SELECT array_agg(id) INTO _ids FROM d;
@@ -98,6 +102,7 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
+        DELETE FROM gone WHERE q = r.q AND tid = u.tid;
         IF u.uniq IS NOT NULL THEN
             _holder := take_key(r.q, u.uniq, t.id);
             IF _holder IS NOT NULL THEN

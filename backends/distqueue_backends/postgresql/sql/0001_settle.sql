@@ -26,7 +26,7 @@ CREATE FUNCTION ack(_name text, _window float8, _tids text[], _tokens text[], _d
 RETURNS TABLE (ord bigint, code text, state text, until float8, detail text) LANGUAGE plpgsql AS $$
 DECLARE r queue; _now float8; _ok bigint[]; _failed bigint[]; _ids bigint[]; _grps text[]; _uniqs text[];
     _kept bigint[]; _untils float8[]; one record; _out tid[]; _over tid[]; _gone text[]; _crcs bigint[];
-    _counts bigint[]; _given text[];
+    _counts bigint[]; _given text[]; _is_special boolean;
 BEGIN
     r := enter(_name);
     IF r.fence NOT IN ('none', 'draining') THEN
@@ -35,21 +35,32 @@ BEGIN
     END IF;
     _now := clock();
     -- Found and locked first: each statement after this one sees the newest version of what is locked.
-    SELECT array_agg(u.ord), array_agg(h.at), array_agg(t.at) FILTER (WHERE t.keep_done = 0),
-        array_agg(u.tid) FILTER (WHERE t.keep_done = 0), array_agg(t.crc) FILTER (WHERE t.keep_done = 0),
-        array_agg(u.deliveries) FILTER (WHERE t.keep_done = 0), array_agg(u.token) FILTER (WHERE t.keep_done = 0),
-        array_agg(h.id) FILTER (WHERE h.failures > 0 AND t.keep_done = 0),
-        array_agg(h.id) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
-        array_agg(t.grp) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
-        array_agg(t.uniq) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
-        array_agg(u.ord) FILTER (WHERE t.keep_done > 0), array_agg(_now + t.keep_done) FILTER (WHERE t.keep_done > 0)
-        INTO _ok, _out, _over, _gone, _crcs, _counts, _given, _failed, _ids, _grps, _uniqs, _kept, _untils
+    SELECT array_agg(u.ord), array_agg(h.at), array_agg(t.at), array_agg(u.tid), array_agg(t.crc),
+        array_agg(u.deliveries), array_agg(u.token),
+        bool_or(t.keep_done > 0 OR h.failures > 0 OR t.grp IS NOT NULL OR t.uniq IS NOT NULL)
+        INTO _ok, _out, _over, _gone, _crcs, _counts, _given, _is_special
     FROM unnest(_tids, _tokens, _deliveries) WITH ORDINALITY AS u (tid, token, deliveries, ord)
     CROSS JOIN LATERAL (SELECT x.ctid AS at, x.id, x.crc, x.keep_done, x.grp, x.uniq
         FROM task x WHERE x.q = r.q AND x.tid = u.tid OFFSET 0) t
-    CROSS JOIN LATERAL (SELECT x.ctid AS at, x.id, x.failures FROM hidden x
+    CROSS JOIN LATERAL (SELECT x.ctid AS at, x.failures FROM hidden x
         WHERE x.q = r.q AND x.id = t.id AND x.leased AND x.until > _now
             AND x.token = u.token AND x.deliveries = u.deliveries FOR UPDATE) h;
+    IF _is_special THEN
+        SELECT array_agg(u.at) FILTER (WHERE t.keep_done = 0), array_agg(u.tid) FILTER (WHERE t.keep_done = 0),
+            array_agg(u.crc) FILTER (WHERE t.keep_done = 0), array_agg(u.deliveries) FILTER (WHERE t.keep_done = 0),
+            array_agg(u.token) FILTER (WHERE t.keep_done = 0),
+            array_agg(t.id) FILTER (WHERE h.failures > 0 AND t.keep_done = 0),
+            array_agg(t.id) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
+            array_agg(t.grp) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
+            array_agg(t.uniq) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
+            array_agg(u.ord) FILTER (WHERE t.keep_done > 0),
+            array_agg(_now + t.keep_done) FILTER (WHERE t.keep_done > 0)
+            INTO _over, _gone, _crcs, _counts, _given, _failed, _ids, _grps, _uniqs, _kept, _untils
+        FROM unnest(_ok, _out, _over, _gone, _crcs, _counts, _given)
+            AS u (ord, hidden_at, at, tid, crc, deliveries, token)
+        CROSS JOIN LATERAL (SELECT x.id, x.keep_done, x.grp, x.uniq FROM task x WHERE x.ctid = u.at OFFSET 0) t
+        CROSS JOIN LATERAL (SELECT x.failures FROM hidden x WHERE x.ctid = u.hidden_at OFFSET 0) h;
+    END IF;
     IF _kept IS NOT NULL THEN
         INSERT INTO done (q, id, line, place, size, failures, deliveries, token, settled, until)
             SELECT r.q, x.id, x.line, x.place, x.size, x.failures, x.deliveries, x.token, 'ack', u.until
@@ -59,11 +70,9 @@ BEGIN
     END IF;
     DELETE FROM hidden WHERE ctid = ANY (_out);
     DELETE FROM task WHERE ctid = ANY (_over);
-    INSERT INTO gone AS g (q, tid, at, crc, settled, deliveries, token)
+    INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)  -- the put has seen to it that none is there
         SELECT r.q, u.tid, _now, u.crc, 'ack', u.deliveries, u.token
-        FROM unnest(_gone, _crcs, _counts, _given) AS u (tid, crc, deliveries, token)
-        ON CONFLICT (q, tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
-            settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
+        FROM unnest(_gone, _crcs, _counts, _given) AS u (tid, crc, deliveries, token);
     IF _failed IS NOT NULL THEN
         DELETE FROM failure f WHERE f.q = r.q AND f.id = ANY (_failed);
         DELETE FROM last_error e WHERE e.q = r.q AND e.id = ANY (_failed);

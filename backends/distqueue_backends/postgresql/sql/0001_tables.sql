@@ -121,7 +121,7 @@ CREATE TABLE gone (
     PRIMARY KEY (q, tid)
 );
 CREATE INDEX ON gone (q, n);
-COMMENT ON TABLE gone IS 'ids that are remembered after their task';
+COMMENT ON TABLE gone IS 'ids that are remembered after their task; never that of a task that is there';
 
 CREATE VIEW standing AS
     SELECT q, id, line, 'ready' AS state, id AS place, NULL::float8 AS until, 0::bigint AS failures,
