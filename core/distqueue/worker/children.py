@@ -36,7 +36,7 @@ class ChildProcess:
         """Gets nothing more to run."""
         self.is_killed = False
         self.socket, theirs = wire.pair()
-        self._most = work.max_tasks or math.inf
+        self._most = work.max_tasks
         self._frames = Frames()
         self._out = bytearray()
         with theirs:
@@ -55,7 +55,8 @@ class ChildProcess:
         """How many handlers more it can run."""
         if not self.is_ready or self.is_retiring:
             return 0
-        return int(min(self.slots - len(self.running), self._most - self.started))
+        free = self.slots - len(self.running)
+        return free if self._most is None else min(free, self._most - self.started)
 
     @property
     def deadline(self) -> float:

@@ -44,8 +44,11 @@ class Crew:
 
     def pick(self) -> ChildProcess | None:
         """Return the child that has most room."""
-        child = max(self.children, key=lambda one: one.free, default=None)
-        return child if child is not None and child.free else None
+        found, most = None, 0
+        for child in self.children:
+            if (free := child.free) > most:
+                found, most = child, free
+        return found
 
     def fill(self) -> None:
         """Start children until there are as many as wanted; those that retire do not count."""

@@ -23,6 +23,8 @@ class Outbox:
         self._socket = sock
         self._sending = threading.Lock()
         self._unsent: deque[bytes] = deque()
+        self._is_planned = False
+        """Whether what a loop says is sent in its next turn; only the loop's thread asks."""
         self._waits_since = 0.0
 
     def say(self, message: FromChild) -> None:
@@ -32,12 +34,17 @@ class Outbox:
 
     def say_from(self, loop: asyncio.AbstractEventLoop, message: FromChild) -> None:
         """Tell the worker something from a callback of a loop: what follows at once goes out with it."""
-        if not self._unsent:
+        if not self._is_planned:
+            self._is_planned = True
             self._waits_since = time.monotonic()
-            loop.call_soon(self._send)
+            loop.call_soon(self._send_planned)
         self._unsent.append(encode(message))
         if time.monotonic() - self._waits_since > PATIENCE:
             self._send()
+
+    def _send_planned(self) -> None:
+        self._is_planned = False
+        self._send()
 
     def _send(self) -> None:
         while self._unsent and self._sending.acquire(blocking=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from logging import INFO, getLogger
 from typing import Final
 
@@ -13,20 +14,20 @@ from distqueue.worker.running import Running
 _log: Final = getLogger("distqueue.worker")
 
 
-def tell_started(running: Running) -> None:
-    """A child has been given a task."""
+def tell_started(those: Iterable[Running]) -> None:
+    """Children have been given tasks."""
     plugins = installed_plugins()
     if not plugins.has_observers("distqueue_handler_started"):
         return
-    lease = running.lease
-    event = HandlerStartedEvent(
-        queue=running.queue,
-        task=running.task,
-        task_id=lease.task_id,
-        attempt=lease.attempt,
-        waited=max(0.0, time.time() - lease.put_at),
-    )
-    plugins.notify("distqueue_handler_started", event)
+    for running in those:
+        event = HandlerStartedEvent(
+            queue=running.queue,
+            task=running.task,
+            task_id=running.lease.task_id,
+            attempt=running.lease.attempt,
+            waited=max(0.0, time.time() - running.lease.put_at),
+        )
+        plugins.notify("distqueue_handler_started", event)
 
 
 def tell_ended(running: Running, ended: Ended) -> None:

@@ -19,7 +19,6 @@ from distqueue.app.ended import Ended
 from distqueue.app.handling import timed_out
 from distqueue.app.loading import full_name
 from distqueue.errors import ConfigError
-from distqueue.options import choices
 from distqueue.results import Counted, Lease
 from distqueue.urls import parse_url
 from distqueue.worker.children import ChildProcess
@@ -33,14 +32,13 @@ from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
 from distqueue.worker.tally import Tally
 from distqueue.worker.telling import tell_ended, tell_started
+from distqueue.worker.warnings import warn_of_short_leases, warn_of_strangers
 from distqueue.worker.wire import UNKNOWN_PAUSE, FromChild, Ready, Result, TaskInfo, Unusable
 
 _LAST_WORDS: Final = 10.0
 """How long a worker that ends at once tries to give back what it has, in seconds."""
 _CLOSING: Final = 5.0
 """How long the store may take to be closed, in seconds."""
-_SHORT: Final = 1.0
-"""Below this a lease is warned about, in seconds: a slow disk alone may take as long."""
 _LONGEST_SLEEP: Final = 3600.0
 
 _log: Final = getLogger("distqueue.worker")
@@ -161,8 +159,9 @@ class Worker:
         self._crew.end_idle()
         self._crew.fill()
         if self._supply is not None:
+            self._give_back_waiting()
+            self._supply.ask(self._wanted())  # before the children are told, as it takes longer
             self._start_waiting()
-            self._supply.ask(self._wanted())
             if self._supply.failure is not None and self.phase is Phase.WORKING:
                 self.stop()
         for child in self._crew.children:
@@ -244,17 +243,22 @@ class Worker:
         running = Running(source, lease, str(name), info, self._on_lost)
         self._settle(running, Ended(verb="release", delay=UNKNOWN_PAUSE))
 
-    def _start_waiting(self) -> None:
-        """Give what was claimed to children; once the worker stops, give back what was not begun."""
+    def _give_back_waiting(self) -> None:
+        """Once the worker stops, give back what was claimed and not begun."""
         while self._waiting and self.phase is not Phase.WORKING:
             self._settle(self._waiting.popleft(), Ended(verb="release"))
+
+    def _start_waiting(self) -> None:
+        """Give what was claimed to children."""
+        started = []
         while self._waiting and (child := self._crew.pick()) is not None:
             running = self._waiting.popleft()
             running.begin(time.monotonic())
             child.run(running)
-            tell_started(running)
+            started.append(running)
             if self.plan.max_tasks is not None and child.started >= self.plan.max_tasks:
                 self._crew.retire(child)
+        tell_started(started)
 
     def _ended(self, running: Running, ended: Ended) -> None:
         """A handler has ended: settle the task, or run it again if it is claimed anew and not done."""
@@ -318,27 +322,10 @@ class Worker:
             self._supply.take = self._take
             names = ", ".join(source.name for source in self._supply.sources)
             _log.info("working on queues %s of %s", names, ready.place)
-            self._warn_of_strangers(ready)
-            self._warn_of_short_leases(ready)
+            warn_of_strangers(self.plan.queues, ready)
+            warn_of_short_leases(self.queue_names, ready)
         self._supply.schedule(full_name(self.plan.app), ready.schedules)
         self._crew.is_well(child)
-
-    def _warn_of_strangers(self, ready: Ready) -> None:
-        own = {task.queue for task in ready.tasks.values()}
-        for name in self.plan.queues:
-            if name not in own:
-                _log.warning("no handler of the app has queue %r; %s", name, choices(name, own))
-
-    def _warn_of_short_leases(self, ready: Ready) -> None:
-        for name in self.queue_names:
-            if (lease := ready.queues[name].lease) < _SHORT:
-                _log.warning(
-                    "the lease of queue %s is %g s: a commit or a pause that takes as long loses it, and "
-                    "another worker may run the task, too; give it %g s or more",
-                    name,
-                    lease,
-                    _SHORT,
-                )
 
     def _bury(self, child: ChildProcess) -> None:
         """A child has ended: what ran there has failed, unless it was killed for something else."""

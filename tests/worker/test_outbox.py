@@ -1,0 +1,94 @@
+"""What threads and loops of a child say to its worker: together where it comes together, none of it late."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from distqueue.app.ended import Ended
+from distqueue.broker.frames import Frames
+from distqueue.worker import outbox
+from distqueue.worker.outbox import Outbox
+from distqueue.worker.wire import PIECE, Result, decode_from_child
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The child's end and its worker's, which gets in one piece what was sent in one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def result(receipt: str) -> Result:
+    return Result(receipt=receipt, ended=Ended(verb="ack"))
+
+
+def receipts(piece: bytes) -> list[str]:
+    frames = Frames()
+    frames.feed(piece)
+    found = []
+    for message in map(decode_from_child, frames.whole()):
+        assert isinstance(message, Result)
+        found.append(message.receipt)
+    return found
+
+
+def run_on_loop(*callbacks: object) -> None:
+    """Run callbacks in one turn of a loop, and what they leave to the next."""
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    for callback in callbacks:
+        loop.call_soon(callback, loop)  # type: ignore[arg-type]
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def test_what_a_thread_says_is_sent_at_once(sockets: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = sockets
+    box = Outbox(ours)
+    for receipt in ("a", "b"):
+        box.say(result(receipt))
+        assert receipts(theirs.recv(PIECE)) == [receipt]
+
+
+def test_what_a_loop_says_in_one_turn_is_sent_together(
+    sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = sockets
+    monkeypatch.setattr(outbox, "PATIENCE", 3600.0)
+    box = Outbox(ours)
+    run_on_loop(*[lambda loop, receipt=receipt: box.say_from(loop, result(receipt)) for receipt in "abc"])
+    assert receipts(theirs.recv(PIECE)) == ["a", "b", "c"]
+    run_on_loop(lambda loop: box.say_from(loop, result("d")))
+    assert receipts(theirs.recv(PIECE)) == ["d"]
+
+
+def test_it_is_not_gathered_for_long(
+    sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = sockets
+    monkeypatch.setattr(outbox, "PATIENCE", -1.0)
+    box = Outbox(ours)
+    run_on_loop(*[lambda loop, receipt=receipt: box.say_from(loop, result(receipt)) for receipt in "ab"])
+    assert [receipts(theirs.recv(PIECE)) for _ in "ab"] == [["a"], ["b"]]
+
+
+def test_a_thread_takes_along_what_a_loop_has_said(
+    sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = sockets
+    monkeypatch.setattr(outbox, "PATIENCE", 3600.0)
+    box = Outbox(ours)
+    run_on_loop(lambda loop: box.say_from(loop, result("a")), lambda _: box.say(result("b")))
+    assert receipts(theirs.recv(PIECE)) == ["a", "b"]
+    with pytest.raises(BlockingIOError):
+        theirs.recv(PIECE)
