@@ -24,7 +24,6 @@ from distqueue.forking import close_after_fork
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.outcomes import expect
 from distqueue.results import (
-    Browsed,
     Claimed,
     Cleared,
     Counted,
@@ -53,13 +52,13 @@ from distqueue_backends.postgresql.claiming import (
 )
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.hint import Hint
+from distqueue_backends.postgresql.looking import Looking, sayable
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
 from distqueue_backends.postgresql.refusals import fenced
 from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import look_at, settings
 from distqueue_backends.postgresql.session import Session, complaint
 from distqueue_backends.postgresql.settling import Settling, check_known, checked, settle, without_repeats
-from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
 from distqueue_backends.postgresql.writing import by_queue, put_by_queue
 from distqueue_backends.table.steps import check_together
@@ -74,7 +73,7 @@ _NO_FENCE: Final = (FenceLevel.NONE.value,)
 _LETS_SETTLE: Final = (FenceLevel.NONE.value, FenceLevel.DRAINING.value)
 
 
-class PostgresBackend(Transactions):
+class PostgresBackend(Looking):
     """A schema, with a connection of its own; the opens of one process share another one to be woken by."""
 
     @classmethod
@@ -299,14 +298,14 @@ class PostgresBackend(Transactions):
     # --- Administration -----------------------------------------------------------------------------
 
     def cancel(self, queue: str, task_id: str) -> Removed:
-        code, state, _ = self._administer(queue, CANCEL, _sayable(task_id))
+        code, state, _ = self._administer(queue, CANCEL, sayable(task_id))
         if code == "missing":
             raise TaskNotFound(f"there is no task {task_id} in queue {queue}; it may be done already")
         return Removed(task_id=task_id, state=TaskState(state))
 
     def redrive(self, queue: str, task_id: str | None, error: str | None) -> Redriven:
         text = None if error is None else error.encode(errors="backslashreplace")
-        code, count, _, refused = self._administer(queue, REDRIVE, _sayable(task_id), text)
+        code, count, _, refused = self._administer(queue, REDRIVE, sayable(task_id), text)
         if code == "missing":
             raise TaskNotFound(f"there is no dead task {task_id} in queue {queue}")
         return Redriven(count=int(count), refused=tuple(refused))
@@ -344,33 +343,6 @@ class PostgresBackend(Transactions):
 
     # --- Reading --------------------------------------------------------------------------------------
 
-    def find(self, queue: str, task_id: str) -> TaskRecord | None:
-        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
-        found = reading.records(self.ask, queue, number, reading.BY_ID, _sayable(task_id))
-        return found[0] if found else None
-
-    def browse(
-        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
-    ) -> Browsed:
-        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
-        if order == "line":
-            numbers, _ = reading.cut_page(self.ask(reading.LINE, (number, limit)), limit)
-            found = reading.records(self.ask, queue, number, reading.BY_NUMBERS, numbers)
-            places = {each: position for position, each in enumerate(numbers)}
-            return Browsed(tasks=sorted(found, key=lambda record: places[record.number]))
-        wanted = [TaskState(state).value for state in states] or None
-        page = self.ask(reading.PAGE, (number, wanted, after or 0, limit + 1))
-        numbers, following = reading.cut_page(page, limit)
-        return Browsed(
-            tasks=reading.records(self.ask, queue, number, reading.BY_NUMBERS, numbers), next=following
-        )
-
-    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
-        ((number, _, _, _),) = self.ask(reading.LOOK, (queue,))
-        rows = self.ask(reading.REMEMBERED, (number, after or 0, limit + 1))
-        following = rows[limit - 1][0] if len(rows) > limit else None
-        return Browsed(remembered=[reading.remembered_of(queue, row) for row in rows[:limit]], next=following)
-
     def stats(self, queue: str) -> Counted:
         rows = self.ask(QUEUES)
         every = next((Fencing.of(FenceLevel(row[1]), row[2]) for row in rows if row[0] == EVERY), OPEN)
@@ -404,8 +376,3 @@ class PostgresBackend(Transactions):
     def leave_to_parent(self) -> None:
         """Close the connection that a fork copied; the server goes on to serve the parent by it."""
         self.session.leave_to_parent()
-
-
-def _sayable(text: str | None) -> str | None:
-    """Return a task id, or one that no task has if no task can have this one."""
-    return text if text is None or (text.isascii() and "\0" not in text) else ""
