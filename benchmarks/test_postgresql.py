@@ -123,7 +123,7 @@ def test_draining(folder: Path, server: Databases, benchmark: BenchmarkFixture, 
     compare(
         f"postgresql ({FSYNC}): drained by a worker",
         lambda system: drained(system, folder, SLOWLY if system in slow else DRAINED),
-        [ours(server, 8), ours(server, 100)],
+        [ours(server, 8), ours(server, 100), ours(server, 100, "coroutines")],
         [pgqueuer(server, 100), *slow],
         benchmark,
         report,

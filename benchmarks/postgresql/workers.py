@@ -18,7 +18,12 @@ from benchmarks.postgresql.loop import Loop
 from benchmarks.postgresql.ours import OURS
 from benchmarks.postgresql.pgqueuer import NOTE, PGQUEUER
 from benchmarks.postgresql.procrastinate import PROCRASTINATE
-from benchmarks.workers import handlers_pgqueuer, handlers_procrastinate
+from benchmarks.workers import (
+    handlers_distqueue,
+    handlers_distqueue_async,
+    handlers_pgqueuer,
+    handlers_procrastinate,
+)
 from benchmarks.workers.ours import Ours
 from benchmarks.workers.system import Store, System
 
@@ -81,9 +86,15 @@ class Pgqueuer(Store):
         self._loop.close()
 
 
-def ours(databases: Databases, concurrency: int) -> System:
-    """``distqueue work``."""
-    return System(f"distqueue, -c {concurrency}", partial(_fresh, databases, OURS, Ours, concurrency))
+def ours(databases: Databases, concurrency: int, handlers: str = "functions") -> System:
+    """``distqueue work``, with handlers that are plain functions, or coroutines as those of the others.
+
+    Like the others it does not log each task.
+    """
+    name = f"distqueue, -c {concurrency}, {handlers}"
+    module = {"functions": handlers_distqueue, "coroutines": handlers_distqueue_async}[handlers].__name__
+    store = partial(Ours, handlers=module, options=["--log-level=warning"])
+    return System(name, partial(_fresh, databases, OURS, store, concurrency))
 
 
 def procrastinate(databases: Databases, concurrency: int) -> System:

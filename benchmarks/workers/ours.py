@@ -11,8 +11,14 @@ from benchmarks.workers.system import Store
 class Ours(Store):
     """A store of ours; what is settled is durable."""
 
-    def __init__(self, url: str, concurrency: int, *options: str) -> None:
-        app = f"{handlers_distqueue.__name__}:app"
+    def __init__(
+        self,
+        url: str,
+        concurrency: int,
+        handlers: str = handlers_distqueue.__name__,
+        options: Sequence[str] = (),
+    ) -> None:
+        app = f"{handlers}:app"
         super().__init__(url, ["distqueue", "work", app, "-u", url, "-c", str(concurrency), *options])
         self.app, self._note = handlers_distqueue.make(url)
         self.queue = self.app.queue()
