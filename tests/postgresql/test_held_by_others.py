@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from distqueue.broker import Broker
-from distqueue.commands import Claim, Put
+from distqueue.commands import Ack, Claim, Put
 from distqueue.errors import Refused, StoreBusy
 from distqueue.opening import open_broker
 from distqueue.results import Claimed, Outcome, Stored
@@ -56,3 +56,26 @@ def test_a_task_that_is_committed_late_is_not_passed_by(other: psycopg.Connectio
         assert len(claimed(broker.apply([claim]))) == 5
     other.commit()
     assert claimed(broker.apply([claim]))[0] == "late"
+
+
+def test_what_an_open_put_forgets_is_tidied_around(
+    other: psycopg.Connection, postgres_url: str, url: str
+) -> None:
+    """The memory of an id is stale, and somebody's open transaction puts a task of this id."""
+    broker = open_broker(url)
+    broker.apply([Put.make("work", each, b"1") for each in ("a", "b")])
+    (outcome,) = broker.apply([Claim(queue="work", token="first", count=2)])  # noqa: S106 - of a claim
+    assert isinstance(outcome, Claimed)
+    broker.apply([Ack(queue="work", receipt=lease.receipt) for lease in outcome.leases])
+    statement, columns = arrays([Put.make("work", "a", b"1")])
+    assert (
+        other.execute(statement.replace("{}.", ""), ("work", ["none"], 0.0, False, *columns)).fetchall() == []
+    )
+    with psycopg.connect(postgres_url) as tidying:
+        tidying.execute(f"SET search_path = {url.rpartition('schema=')[2]}".encode())
+        tidying.execute("SET lock_timeout = '1s'")
+        tidying.execute("SELECT tidy(0, 0)")
+        assert tidying.execute("SELECT tid FROM gone").fetchall() == [("a",)]
+    other.rollback()
+    assert broker.apply([Put.make("work", "a", b"1")]) == [Stored(task_id="a", duplicate=True)]
+    broker.close()
