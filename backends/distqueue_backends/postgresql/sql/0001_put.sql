@@ -14,26 +14,41 @@ BEGIN
     END IF;
     _now := clock();
     IF _ticks THEN PERFORM tick(r.q, _now); END IF;
-    WITH i AS (
-        INSERT INTO task (q, id, tid, put_at, crc, data, line, due, max_attempts, expires_in, keep_done,
-            publisher, headers)
-        SELECT r.q, nextval('number'), u.tid, _now, u.crc, u.data, coalesce(u.line, 31::smallint),
-            CASE WHEN coalesce(u.due, _now + u.delay) > _now THEN coalesce(u.due, _now + u.delay) END,
-            CASE WHEN u.attempts IS NULL THEN 5 WHEN u.attempts = 0 THEN NULL ELSE u.attempts END,
-            u.expires, coalesce(u.keep, 0), u.publisher, u.headers
-        FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps, _publishers, _headers)
-            AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers)
-        ON CONFLICT (q, tid) DO NOTHING
-        RETURNING id, tid, line, due, expires_in, octet_length(data) AS size
-    ), s AS (
-        INSERT INTO ready (q, line, id, size) SELECT r.q, line, id, size FROM i WHERE due IS NULL
-    ), h AS (
-        INSERT INTO hidden (q, id, line, size, leased, until)
-            SELECT r.q, id, line, size, false, due FROM i WHERE due IS NOT NULL
-    ), e AS (
-        INSERT INTO expiring (q, at, id) SELECT r.q, _now + expires_in, id FROM i WHERE expires_in IS NOT NULL
-    )
-    SELECT coalesce(array_agg(tid), '{}') INTO _new FROM i;
+    IF num_nonnulls(_lines, _dues, _delays, _attempts, _expires, _keeps, _publishers, _headers) = 0 THEN
+        -- The same for tasks without options: what is not in a statement is not begun with it, either.
+        WITH i AS (
+            INSERT INTO task (q, id, tid, put_at, crc, data, line)
+            SELECT r.q, nextval('number'), u.tid, _now, u.crc, u.data, 31
+            FROM unnest(_tids, _crcs, _datas) AS u (tid, crc, data)
+            ON CONFLICT (q, tid) DO NOTHING
+            RETURNING id, tid, octet_length(data) AS size
+        ), s AS (
+            INSERT INTO ready (q, line, id, size) SELECT r.q, 31, id, size FROM i
+        )
+        SELECT coalesce(array_agg(tid), '{}') INTO _new FROM i;
+    ELSE
+        WITH i AS (
+            INSERT INTO task (q, id, tid, put_at, crc, data, line, due, max_attempts, expires_in, keep_done,
+                publisher, headers)
+            SELECT r.q, nextval('number'), u.tid, _now, u.crc, u.data, coalesce(u.line, 31::smallint),
+                CASE WHEN coalesce(u.due, _now + u.delay) > _now THEN coalesce(u.due, _now + u.delay) END,
+                CASE WHEN u.attempts IS NULL THEN 5 WHEN u.attempts = 0 THEN NULL ELSE u.attempts END,
+                u.expires, coalesce(u.keep, 0), u.publisher, u.headers
+            FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps, _publishers,
+                    _headers)
+                AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers)
+            ON CONFLICT (q, tid) DO NOTHING
+            RETURNING id, tid, line, due, expires_in, octet_length(data) AS size
+        ), s AS (
+            INSERT INTO ready (q, line, id, size) SELECT r.q, line, id, size FROM i WHERE due IS NULL
+        ), h AS (
+            INSERT INTO hidden (q, id, line, size, leased, until)
+                SELECT r.q, id, line, size, false, due FROM i WHERE due IS NOT NULL
+        ), e AS (
+            INSERT INTO expiring (q, at, id) SELECT r.q, _now + expires_in, id FROM i WHERE expires_in IS NOT NULL
+        )
+        SELECT coalesce(array_agg(tid), '{}') INTO _new FROM i;
+    END IF;
     -- Looked up now, as an ack may have committed while the id was being inserted.
     SELECT array_agg(g.tid) FILTER (WHERE g.at > _now - _window),
         array_agg(g.tid) FILTER (WHERE g.at <= _now - _window) INTO _known, _stale
