@@ -6,14 +6,9 @@ import asyncio
 import os
 import socket
 import threading
-import time
 from collections import deque
-from typing import Final
 
 from distqueue.worker.wire import FromChild, encode
-
-PATIENCE: Final = 0.002
-"""For how long what a loop says is gathered at most, in seconds, while its callbacks run."""
 
 
 class Outbox:
@@ -25,7 +20,8 @@ class Outbox:
         self._unsent: deque[bytes] = deque()
         self._is_planned = False
         """Whether what a loop says is sent in its next turn; only the loop's thread asks."""
-        self._waits_since = 0.0
+        self._loop_said = threading.Event()
+        self._helper: threading.Thread | None = None
 
     def say(self, message: FromChild) -> None:
         """Tell the worker something; without a worker there is no reason to go on."""
@@ -33,18 +29,27 @@ class Outbox:
         self._send()
 
     def say_from(self, loop: asyncio.AbstractEventLoop, message: FromChild) -> None:
-        """Tell the worker something from a callback of a loop: what follows at once goes out with it."""
+        """Tell the worker something from a callback of a loop: what follows at once goes out with it.
+
+        If a later callback blocks the loop, a thread sends it meanwhile.
+        """
+        self._unsent.append(encode(message))
         if not self._is_planned:
             self._is_planned = True
-            self._waits_since = time.monotonic()
             loop.call_soon(self._send_planned)
-        self._unsent.append(encode(message))
-        if time.monotonic() - self._waits_since > PATIENCE:
-            self._send()
+            if self._helper is None:
+                self._helper = threading.Thread(target=self._help, name="distqueue-outbox", daemon=True)
+                self._helper.start()
+            self._loop_said.set()
 
     def _send_planned(self) -> None:
         self._is_planned = False
         self._send()
+
+    def _help(self) -> None:
+        while self._loop_said.wait():
+            self._loop_said.clear()
+            self._send()
 
     def _send(self) -> None:
         while self._unsent and self._sending.acquire(blocking=False):
