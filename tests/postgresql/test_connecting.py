@@ -34,7 +34,7 @@ def test_a_server_on_this_machine_need_not(place: str) -> None:
 def test_of_several_servers_it_is_the_one_that_takes_writes() -> None:
     two = asked("postgresql://app@db1.example.org:5433,db2.example.org/shop")
     assert (two["host"], two["port"]) == ("db1.example.org,db2.example.org", "5433,")
-    assert (two["target_session_attrs"], two["sslmode"]) == ("read-write", "require")
+    assert (two["target_session_attrs"], two["sslmode"]) == ("primary", "require")
     assert "port" not in asked("postgresql://db1.example.org,db2.example.org/shop")
     assert "sslmode" not in asked("postgresql://127.0.0.1:5433,[::1]:5434/shop")
     assert asked("postgresql://127.0.0.1:5433,10.0.0.7/shop")["sslmode"] == "require"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
@@ -107,3 +108,36 @@ def test_no_password_is_in_what_anybody_says(
             migrate_store(other, connect_timeout=0.1)
     assert len(said) > 30
     assert not [each for each in (*said, caplog.text) if SECRET in each]
+
+
+@pytest.mark.parametrize("options", ["", "&listen=off"])
+def test_what_a_role_has_by_default_changes_nothing(
+    url: str, admin: psycopg.Connection, options: str
+) -> None:
+    """With ``listen=off`` each transaction says how it is to be, as none finds what the session was told."""
+    admin.execute("GRANT CREATE ON DATABASE postgres TO guest")
+    for setting in (
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "idle_in_transaction_session_timeout = '1min'",
+        "search_path = nowhere",
+        "bytea_output = escape",
+        "extra_float_digits = -10",
+    ):
+        admin.execute(f"ALTER ROLE guest SET {setting}".encode())
+    url = url.replace("guarded", f"of_guest{len(options)}") + options
+    assert migrate_store(url).before == 0
+
+    def work(queue: Queue) -> int:
+        """Put and settle what all others do, too; return how many tasks were new."""
+        new = 0
+        for each in range(20):
+            new += not queue.put(each, task_id=f"{each}").duplicate
+            if (delivery := queue.get(timeout=0)) is not None:
+                delivery.ack()
+        return new
+
+    with ThreadPoolExecutor(4) as threads, ExitStack() as opened:
+        queues = [opened.enter_context(Queue(url)) for _ in range(4)]
+        assert sum(threads.map(work, queues)) == 20
+        assert queues[0].stats().remembered == 20

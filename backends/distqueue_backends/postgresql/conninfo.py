@@ -21,7 +21,7 @@ def parameters(url: StoreURL, options: PostgresOptions) -> dict[str, str | int]:
         "dbname": url.path,
         "application_name": application_name(options),
         "connect_timeout": max(2, round(options.connect_timeout)),
-        "target_session_attrs": "read-write",
+        "target_session_attrs": "primary",  # "read-write" is also about what the role has by default
         "client_encoding": "UTF8",
         "keepalives_idle": 30,
         "keepalives_interval": 10,

@@ -13,7 +13,7 @@ from distqueue.urls import StoreURL
 from distqueue_backends.postgresql import schema
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.options import PostgresOptions
-from distqueue_backends.postgresql.server import look_at
+from distqueue_backends.postgresql.server import look_at, settings
 from distqueue_backends.postgresql.session import Session, first_line
 
 
@@ -84,7 +84,8 @@ def _heading(name: str, before: int, unasked: str) -> str:
 
 @contextmanager
 def _connected(url: StoreURL, options: PostgresOptions) -> Iterator[Session]:
-    session = Session(parameters(url, options), {})
+    # A statement may take long; what a migration waits for is another one.
+    session = Session(parameters(url, options), settings(options) | {"lock_timeout": "0"})
     try:
         session.connect(options.connect_timeout)
         yield session

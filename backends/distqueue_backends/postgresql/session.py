@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.rows import TupleRow
 
 from distqueue.errors import StoreBusy
@@ -149,7 +150,10 @@ class Session:
             # A pooler has process ids of its own for its clients.
             self.is_pooled = self.is_pooled or pid != connection.info.backend_pid
             self._served_by = None if self.is_pooled else (pid, since)
-            if not self.is_pooled:
+            if self.is_pooled:
+                # No setting of the session is kept, so that a transaction would begin as the role has it.
+                connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
+            else:
                 connection.prepare_threshold = 5
                 _set(connection, self.settings)
             self._end_what_was_left(connection)

@@ -145,6 +145,7 @@ class Transactions(Backend):
         Looking writes down what has run out by now. Where somebody else has just done that, too, it is asked
         again, in the end without such care.
         """
+        usual = self.in_use.isolation_level
         for level in (*[IsolationLevel.REPEATABLE_READ] * 5, IsolationLevel.READ_COMMITTED):
             self.in_use.isolation_level = level
             try:
@@ -155,7 +156,7 @@ class Transactions(Backend):
                 continue
             finally:
                 if not self.in_use.closed:
-                    self.in_use.isolation_level = None
+                    self.in_use.isolation_level = usual
         raise AssertionError("READ COMMITTED never fails so")
 
     def _patiently(self, commands: Sequence[Command]) -> list[Outcome]:
@@ -195,8 +196,9 @@ class Transactions(Backend):
 
     def _set(self, settings: Mapping[str, str]) -> None:
         """Let settings hold until the transaction ends."""
-        for name, value in settings.items():
-            self.ask("SELECT set_config(%s, %s, true)", (name, value))
+        if settings:
+            names = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+            self.ask(f"SELECT {names}", [part for pair in settings.items() for part in pair])
 
     def ask(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Execute a statement in the transaction of the call; in it {} stands for the schema."""
