@@ -6,12 +6,13 @@ import psycopg
 import pytest
 
 from distqueue.errors import ConfigError
-from distqueue.opening import open_broker
+from distqueue.opening import migrate_store, open_broker
 from distqueue.options import convert_options
 from distqueue.urls import parse_url
 from distqueue_backends.postgresql.backend import PostgresBackend
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.options import PostgresOptions
+from tests.servers.postgresql import Server
 
 
 def asked(text: str) -> dict[str, str | int]:
@@ -74,3 +75,25 @@ def test_a_database_that_does_not_sync_is_made_to(url: str, other: psycopg.Conne
     finally:
         other.execute(f'ALTER DATABASE "{other.info.dbname}" RESET synchronous_commit'.encode())
     assert shown == [("on",)]
+
+
+def test_a_server_that_is_told_not_to_sync_any_more_goes_on(own_postgres: Server) -> None:
+    """A configuration that is loaded again reaches the sessions that are there."""
+    migrate_store(f"{own_postgres.url}?schema=synced")
+    place = parse_url(f"{own_postgres.url}?schema=synced")
+    backend = PostgresBackend.open(place, PostgresOptions(schema="synced"), create=True)
+    with psycopg.connect(own_postgres.url, autocommit=True) as admin:
+        try:
+            admin.execute("ALTER SYSTEM SET synchronous_commit = off")
+            admin.execute("SELECT pg_reload_conf()")
+            while admin.execute("SHOW synchronous_commit").fetchone() != ("off",):
+                pass
+            shown = backend.session.execute(
+                "SELECT current_setting('synchronous_commit'), "
+                "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit')"
+            )
+        finally:
+            admin.execute("ALTER SYSTEM RESET synchronous_commit")
+            admin.execute("SELECT pg_reload_conf()")
+            backend.close()
+    assert shown == [("on", "off")]

@@ -139,8 +139,8 @@ class PostgresBackend(Looking):
         """See to it that the server of a new connection keeps what it commits, and declare what it is now."""
         self._server = look_at(session, str(self.url))
         self._capabilities = self._declared()
-        if not self._server.syncs:
-            session.set("synchronous_commit", "on")
+        # Said even if it is so: else it would follow the server's configuration, which can be loaded again.
+        session.hold("synchronous_commit", self._server.commit)
 
     def _make_bells(self) -> Bells:
         tidy = f"SELECT {self.schema}.tidy(%s::float8, %s::int4)"

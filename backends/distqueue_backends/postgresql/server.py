@@ -25,12 +25,12 @@ _ASK: Final = (
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A server that was looked at: its version, whether a commit waits for the disk as the server or its
-    database is set up, and for a synchronous standby.
+    """A server that was looked at: its version, the ``synchronous_commit`` by which a commit waits for the
+    disk, and whether it waits for a synchronous standby.
     """
 
     version: str
-    syncs: bool
+    commit: str
     is_replicated: bool
 
 
@@ -49,7 +49,7 @@ def look_at(session: Session, url: str) -> Server:
     if encoding != "UTF8":
         raise StoreError(f"the database of {url} has the encoding {encoding}; create one with UTF8")
     waits = commit in ("on", "remote_apply")
-    return Server(version, commit != "off", bool(standbys) and waits and connected > 0)
+    return Server(version, "on" if commit == "off" else commit, bool(standbys) and waits and connected > 0)
 
 
 def settings(options: PostgresOptions) -> dict[str, str]:

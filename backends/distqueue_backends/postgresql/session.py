@@ -73,10 +73,11 @@ class Session:
             self._begin(self._connection)
         return self._connection
 
-    def set(self, name: str, value: str) -> None:
-        """Let a setting hold in this session from now on."""
-        self.settings[name] = value
-        if self._connection is not None and not self.is_pooled:
+    def hold(self, name: str, value: str) -> None:
+        """Let a setting hold on this connection; where a pooler is, it is one of ``settings`` from now on."""
+        if self.is_pooled:
+            self.settings[name] = value
+        elif self._connection is not None:
             _set(self._connection, {name: value})
 
     def connect(self, patience: float) -> Connection:
