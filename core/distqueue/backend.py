@@ -94,7 +94,7 @@ class OpenStore(Broker):
     @classmethod
     def fsck(cls, url: StoreURL, options: Any, *, repair: bool) -> Fsck:
         """Examine the store at a URL, and mend it if ``repair`` is true; nobody else may change it."""
-        raise Unsupported(f"{cls.__name__} has nothing to examine; the engine has tools of its own")
+        raise Unsupported(f"{url.scheme}: has nothing to examine here; the engine has tools of its own")
 
     @classmethod
     def migrate(cls, url: StoreURL, options: Any, *, only_sql: bool, since: int | None = None) -> Migration:

@@ -247,7 +247,7 @@ def test_a_connection_that_does_not_fit_says_what_does(url: str, postgres_url: s
     with Queue(url) as queue, other.connect() as of_sqlite:
         for wrong, says in (
             (object(), "psycopg"),
-            (engine, "cannot be used"),
+            (engine, "give a connection of it or a session"),
             (of_sqlite, "sqlite3"),
             (AsyncSession(async_engine), "AsyncQueue"),
             (async_engine.connect(), "AsyncQueue"),

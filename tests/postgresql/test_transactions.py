@@ -89,6 +89,17 @@ def test_a_transaction_that_would_break_a_promise_is_refused(
         assert queue.stats().ready == 1
 
 
+def test_a_connection_in_pipeline_mode_is_refused(url: str, other: psycopg.Connection) -> None:
+    with Queue(url) as queue:
+        with other.pipeline():
+            other.execute("SELECT 1")
+            with pytest.raises(Unsupported, match="pipeline mode, nothing was put"):
+                queue.put("mine", connection=other)
+        queue.put("mine", connection=other)
+        other.commit()
+        assert queue.stats().ready == 1
+
+
 def test_a_connection_that_is_closed_is_refused(url: str, postgres_url: str) -> None:
     connection = psycopg.connect(postgres_url)
     connection.close()

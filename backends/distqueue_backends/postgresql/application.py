@@ -15,7 +15,7 @@ from inspect import isawaitable
 from typing import Any, ClassVar, Final
 
 import psycopg
-from psycopg.pq import Format, TransactionStatus
+from psycopg.pq import Format, PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from distqueue.errors import Unsupported
@@ -144,6 +144,8 @@ async def application(given: object, *, blocks: bool) -> Application:
             "a connection or session of SQLAlchemy with one of these"
         )
     _check_kind(given, found.blocks, blocks)
+    if isinstance(driver, psycopg.Connection | psycopg.AsyncConnection):
+        _check_answers(driver)
     return found
 
 
@@ -181,6 +183,10 @@ async def _of_sqlalchemy(given: Any, *, blocks: bool) -> object:
     _check_kind(given, not _is_of("sqlalchemy.ext.asyncio", given), blocks)
     try:
         if not hasattr(given, "exec_driver_sql"):
+            if not hasattr(given, "connection"):
+                raise Unsupported(
+                    f"connection= is a {_name(given)}, nothing was put; give a connection of it or a session"
+                )
             given = given.connection()
             given = await given if isawaitable(given) else given
         if blocks:
@@ -203,6 +209,14 @@ def _check_kind(given: object, blocks: bool, wanted: bool) -> None:
         raise Unsupported(
             f"connection= is a {_name(given)}, which is for coroutines; nothing was put. Use AsyncQueue, or "
             "enqueue_async of an App"
+        )
+
+
+def _check_answers(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Refuse a connection that answers later."""
+    if driver.pgconn.pipeline_status != PipelineStatus.OFF:
+        raise Unsupported(
+            "connection= is in pipeline mode, nothing was put; put before its block, or after it"
         )
 
 
