@@ -19,7 +19,7 @@ from tests.docs.pages import ROOT, links, page
 PAGE = page("docs/howto/move-to-postgres.md")
 OLD = "json:////srv/app/Queue.json"
 NEW = "postgresql://queue@db.example.org/app"
-ELSEWHERE = ("pip ", "createuser ", "createdb ", "distqueue bench ")
+ELSEWHERE = ("pip ", "createuser ", "createdb ", "export PGPASSWORD", "psql ")
 """What is not done here."""
 
 
@@ -36,9 +36,11 @@ def script(section: str, old: str, new: str) -> str:
     """Return the commands below a heading, for other stores."""
     text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
     commands = [
-        line for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE) if not line.startswith(ELSEWHERE)
+        line
+        for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+        if not line.startswith(ELSEWHERE) and "schema=bench" not in line
     ]
-    return "\n".join(commands).replace(":SECRET@", "@").replace(OLD, f"'{old}'").replace(NEW, f"'{new}'")
+    return "\n".join(commands).replace(OLD, f"'{old}'").replace(NEW, f"'{new}'")
 
 
 def run(*scripts: str) -> str:
