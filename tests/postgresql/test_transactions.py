@@ -131,7 +131,7 @@ def test_what_has_run_out_is_left_to_others_until_it_is_in_the_way(
 ) -> None:
     with Queue(url) as queue:
         queue.put("held", unique="key", expires_in=0.01)
-        queue.put("lapsed", task_id="lapsed")
+        queue.put("lapsed", task_id="lapsed", priority=1)  # got first: what was got does not expire
         first = queue.get(timeout=0, lease=0.01)
         assert first is not None
         other.execute("SELECT pg_sleep(0.05)")
