@@ -17,22 +17,12 @@ from distqueue.task import DEFAULT_OPTIONS, FailedAttempt, RememberedTask, TaskR
 type Execute = Callable[[str, Sequence[Any]], list[Any]]
 
 LOOK: Final = "SELECT q, paused, fence, note FROM {}.look(%s)"
-RECORD: Final = (
-    "SELECT id, tid, put_at, expires_in, keep_done, max_attempts, line, grp, uniq, publisher, headers, data, "
-    "state, place, until, failures, deliveries, token, settled, error FROM {}.record WHERE q = %s "
-)
-BY_ID: Final = RECORD + "AND tid = %s"
-BY_NUMBERS: Final = RECORD + "AND id = ANY(%b::int8[])"
-FAILED: Final = (
-    "SELECT id, attempt, at, verb, error, traceback FROM {}.failure WHERE q = %s AND id = ANY(%b::int8[]) "
-    "ORDER BY id, n"
-)
+BY_ID: Final = "SELECT * FROM {}.records(%s, %s, NULL)"
+BY_NUMBERS: Final = "SELECT * FROM {}.records(%s, NULL, %b::int8[])"
+FAILED: Final = "SELECT * FROM {}.failed(%s, %b::int8[])"
 PAGE: Final = "SELECT id, size FROM {}.page(%s, %s::text[], %s::int8, %s::int4)"
 LINE: Final = "SELECT id, size FROM {}.first_in_line(%s, %s::int4)"
-REMEMBERED: Final = (
-    "SELECT n, tid, at, crc, settled, deliveries, token FROM {}.gone "
-    "WHERE q = %s AND n > %s ORDER BY q, n LIMIT %s"
-)
+REMEMBERED: Final = "SELECT * FROM {}.remembered(%s, %s::int8, %s::int4)"
 COUNTS: Final = "SELECT * FROM {}.counts(%s)"
 _MOST_OF_FAILURES: Final = MAX_FAILURES * (MAX_FAILURE_ERROR + MAX_TRACEBACK)
 

@@ -34,7 +34,7 @@ BEGIN
     END IF;
     _now := clock();
     IF r.q IS NOT NULL THEN PERFORM tick(r.q, _now); END IF;
-    SELECT * INTO t FROM task WHERE q = r.q AND tid = _tid;
+    SELECT * INTO t FROM task WHERE q + 0 = r.q AND tid = _tid;
     x := take_away(t.q, t.id, t.line);
     IF x.state IS NULL THEN
         code := 'missing';
@@ -67,7 +67,7 @@ BEGIN
         SELECT r.q, t.tid, _now, t.crc, 'purge', u.deliveries, u.token
         FROM (SELECT * FROM unnest(_ids, _counts, _tokens) AS v (id, deliveries, token) ORDER BY v.id) u
         CROSS JOIN LATERAL (SELECT y.tid, y.crc FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) t
-        ON CONFLICT (q, tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
+        ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
             settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
     FOR x IN SELECT t.id, t.grp, t.uniq FROM unnest(_ids) AS u (id)
         CROSS JOIN LATERAL (SELECT y.id, y.grp, y.uniq FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) t
@@ -75,9 +75,12 @@ BEGIN
     LOOP
         PERFORM let_go(r.q, x.id, x.grp, x.uniq);
     END LOOP;
-    DELETE FROM task WHERE q = r.q AND id = ANY (_ids);
-    DELETE FROM failure WHERE q = r.q AND id = ANY (_ids);
-    DELETE FROM last_error WHERE q = r.q AND id = ANY (_ids);
+    DELETE FROM task WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT y.ctid FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
+    DELETE FROM failure WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT y.ctid FROM failure y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
+    DELETE FROM last_error WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT y.ctid FROM last_error y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
     DELETE FROM expiring WHERE q = r.q AND id = ANY (_ids);
     code := 'ok'; detail := coalesce(cardinality(_ids), 0);
 END $$;
@@ -85,6 +88,7 @@ END $$;
 CREATE FUNCTION redrive(_name text, _tid text, _error bytea, OUT code text, OUT detail text, OUT more text,
     OUT refused text[]) LANGUAGE plpgsql AS $$
 DECLARE r queue; d dead; t task; _count bigint := 0; _new bigint; _line smallint; _now float8;
+    _first bigint := 0; _last bigint := 9223372036854775807;  -- of all of them
 BEGIN
     refused := '{}';
     r := enter(_name);
@@ -94,13 +98,16 @@ BEGIN
     END IF;
     _now := clock();
     IF r.q IS NOT NULL THEN PERFORM tick(r.q, _now); END IF;
-    IF _tid IS NOT NULL AND NOT EXISTS (SELECT FROM task x JOIN dead y ON y.q = x.q AND y.id = x.id
-        WHERE x.q = r.q AND x.tid = _tid) THEN
-        code := 'missing';
-        RETURN;
+    IF _tid IS NOT NULL THEN
+        SELECT x.id INTO _first FROM dead x WHERE x.q = r.q
+            AND x.id = (SELECT y.id FROM task y WHERE y.q + 0 = r.q AND y.tid = _tid);
+        _last := _first;
+        IF _first IS NULL THEN
+            code := 'missing';
+            RETURN;
+        END IF;
     END IF;
-    FOR d IN SELECT x.* FROM dead x WHERE x.q = r.q
-            AND (_tid IS NULL OR x.id = (SELECT y.id FROM task y WHERE y.q = r.q AND y.tid = _tid))
+    FOR d IN SELECT x.* FROM dead x WHERE x.q = r.q AND x.id BETWEEN _first AND _last
             AND (_error IS NULL OR position(_error IN coalesce(
                 (SELECT e.error FROM last_error e WHERE e.q = x.q AND e.id = x.id), '')) > 0)
         ORDER BY x.id FOR UPDATE SKIP LOCKED
@@ -189,7 +196,7 @@ BEGIN
     FOR _q IN SELECT q FROM queue LOOP
         SELECT n INTO _cut FROM gone WHERE q = _q ORDER BY q DESC, n DESC OFFSET _most LIMIT 1;
         FOR _turn IN 1..50 LOOP
-            DELETE FROM gone WHERE q = _q AND n = ANY (ARRAY(SELECT n FROM gone WHERE q = _q ORDER BY q, n LIMIT 2000
+            DELETE FROM gone WHERE ctid = ANY (ARRAY(SELECT ctid FROM gone WHERE q = _q ORDER BY q, n LIMIT 2000
                     FOR UPDATE SKIP LOCKED))  -- a put in an open transaction may have one
                 AND (at <= _now - _window OR n <= _cut);
             GET DIAGNOSTICS _deleted = ROW_COUNT;

@@ -32,15 +32,15 @@ BEGIN
             _a := NULL; _ids := NULL; _sizes := 0; _n := 0;
             IF _has_returned THEN
                 SELECT count(*) FILTER (WHERE x.back) INTO _n FROM (
-                    (SELECT true AS back, s.line, s.place FROM returned s WHERE s.q = r.q
-                        ORDER BY s.q, s.line, s.place, s.id LIMIT _most)
+                    (SELECT true AS back, s.line, s.place FROM returned s WHERE s.q + 0 = r.q AND s.line >= 0
+                        ORDER BY s.q + 0, s.line, s.place, s.id LIMIT _most)
                     UNION ALL
                     (SELECT false, s.line, s.id FROM ready s WHERE s.q = r.q
                         AND (s.line, s.id) >= (_line, _from) ORDER BY s.q, s.line, s.id LIMIT _most)
                     ORDER BY 2, 3 LIMIT _most) x;
                 SELECT array_agg(s.ctid), array_agg(s.id), sum(s.size), count(*) INTO _a, _ids, _sizes, _n FROM (
-                    SELECT x.ctid, x.id, x.size FROM returned x WHERE x.q = r.q
-                        ORDER BY x.q, x.line, x.place, x.id LIMIT _n FOR UPDATE SKIP LOCKED) s;
+                    SELECT x.ctid, x.id, x.size FROM returned x WHERE x.q + 0 = r.q AND x.line >= 0
+                        ORDER BY x.q + 0, x.line, x.place, x.id LIMIT _n FOR UPDATE SKIP LOCKED) s;
             END IF;
             SELECT array_agg(s.ctid), array_agg(s.id), sum(s.size) INTO _b, _more, _plus FROM (
                 SELECT x.ctid, x.id, x.size FROM ready x WHERE x.q = r.q AND (x.line, x.id) >= (_line, _from)
@@ -59,8 +59,8 @@ BEGIN
     END LOOP;
     IF _ids IS NULL THEN
         IF NOT r.paused AND r.q IS NOT NULL THEN
-            until := least((SELECT min(h.until) FROM hidden h WHERE h.q = r.q AND h.leased),
-                (SELECT min(h.until) FROM hidden h WHERE h.q = r.q AND NOT h.leased),
+            until := least((SELECT min(h.until) FROM hidden h WHERE h.q + 0 = r.q AND h.line >= 0 AND h.leased),
+                (SELECT min(h.until) FROM hidden h WHERE h.q + 0 = r.q AND h.line >= 0 AND NOT h.leased),
                 (SELECT min(e.at) FROM expiring e WHERE e.q = r.q));
         END IF;
         code := 'none'; put_at := coalesce(_now, clock());
@@ -68,8 +68,11 @@ BEGIN
         RETURN;
     END IF;
     IF _has_expiring THEN
-        DELETE FROM expiring e USING task t WHERE t.q = r.q AND t.id = ANY (_ids) AND t.expires_in IS NOT NULL
-            AND e.q = r.q AND e.at = t.put_at + t.expires_in AND e.id = t.id;
+        DELETE FROM expiring WHERE ctid = ANY (ARRAY(SELECT e.ctid FROM unnest(_ids) AS u (id)
+            CROSS JOIN LATERAL (SELECT x.id, x.put_at + x.expires_in AS at
+                FROM task x WHERE x.q = r.q AND x.id = u.id OFFSET 0) t
+            CROSS JOIN LATERAL (SELECT x.ctid
+                FROM expiring x WHERE x.q = r.q AND x.at = t.at AND x.id = t.id OFFSET 0) e));
     END IF;
     RETURN QUERY
         WITH a AS (
@@ -101,8 +104,8 @@ BEGIN
     END IF;
     RETURN QUERY SELECT 'lease', t.tid, t.data, h.deliveries, h.failures, h.until, t.put_at, t.line,
             t.max_attempts, t.grp, t.publisher, t.headers, NULL::bigint
-        FROM hidden h JOIN task t ON t.q = h.q AND t.id = h.id
-        WHERE h.q = r.q AND h.leased AND h.token = _token ORDER BY h.line, h.place, h.id;
+        FROM hidden h CROSS JOIN LATERAL (SELECT * FROM task x WHERE x.q = r.q AND x.id = h.id OFFSET 0) t
+        WHERE h.q + 0 = r.q AND h.line >= 0 AND h.leased AND h.token = _token ORDER BY h.line, h.place, h.id;
 END $$;
 
 -- Who has begun to put tasks and has not committed: their places may be before those that were claimed.

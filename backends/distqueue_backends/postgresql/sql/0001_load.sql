@@ -16,23 +16,23 @@ BEGIN
         code := 'not filled';
         RETURN;
     END IF;
-    IF EXISTS (SELECT FROM task t WHERE t.q = r.q AND t.tid = _tid)
-        OR EXISTS (SELECT FROM gone g WHERE g.q = r.q AND g.tid = _tid AND g.at > clock() - _window) THEN
+    IF EXISTS (SELECT FROM task t WHERE t.q + 0 = r.q AND t.tid = _tid)
+        OR EXISTS (SELECT FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid AND g.at > clock() - _window) THEN
         code := 'duplicate';
         RETURN;
     END IF;
     IF _state IS NULL THEN
         -- A task of this id that is just being put is waited for, and one put later waits, and then finds it.
         INSERT INTO task (q, id, tid, put_at, crc, line, data)
-            VALUES (r.q, nextval('number'), _tid, _put_at, _crc, 31, '') ON CONFLICT (q, tid) DO NOTHING;
+            VALUES (r.q, nextval('number'), _tid, _put_at, _crc, 31, '') ON CONFLICT ((q + 0), tid) DO NOTHING;
         IF NOT found THEN
             code := 'duplicate';
             RETURN;
         END IF;
-        DELETE FROM task t WHERE t.q = r.q AND t.tid = _tid;
+        DELETE FROM task t WHERE t.q + 0 = r.q AND t.tid = _tid;
         INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)
             VALUES (r.q, _tid, _put_at, _crc, _settled, _deliveries, _token)
-            ON CONFLICT (q, tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
+            ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
                 settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
         code := 'ok';
         RETURN;
@@ -65,7 +65,7 @@ BEGIN
     INSERT INTO task (q, id, tid, put_at, crc, data, line, max_attempts, expires_in, keep_done, grp, uniq,
         publisher, headers) VALUES (r.q, load.id, _tid, _put_at, _crc, _data, _line, _max_attempts, _expires_in,
         _keep_done, _grp, _uniq, _publisher, _headers);
-    DELETE FROM gone g WHERE g.q = r.q AND g.tid = _tid;
+    DELETE FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid;
     CASE _state
         WHEN 'ready' THEN
             IF NOT _is_head THEN

@@ -5,7 +5,8 @@ CREATE FUNCTION put(_name text, _levels text[], _window float8, _ticks boolean, 
     _datas bytea[], _lines smallint[], _dues float8[], _delays float8[], _attempts bigint[], _expires float8[],
     _keeps float8[], _publishers text[], _headers text[])
 RETURNS TABLE (ord bigint, code text, detail text, more text) LANGUAGE plpgsql AS $$
-DECLARE r queue; _now float8; _new text[]; _known text[]; _stale text[]; _ids bigint[];
+DECLARE r queue; _now float8; _new text[]; _known text[]; _stale text[]; _ids bigint[]; _theirs smallint[];
+    _ends float8[];
 BEGIN
     r := enter_new(_name);
     IF r.fence <> ALL (_levels) THEN
@@ -20,7 +21,7 @@ BEGIN
             INSERT INTO task (q, id, tid, put_at, crc, data, line)
             SELECT r.q, nextval('number'), u.tid, _now, u.crc, u.data, 31
             FROM unnest(_tids, _crcs, _datas) AS u (tid, crc, data)
-            ON CONFLICT (q, tid) DO NOTHING
+            ON CONFLICT ((q + 0), tid) DO NOTHING
             RETURNING id, tid, octet_length(data) AS size
         ), s AS (
             INSERT INTO ready (q, line, id, size) SELECT r.q, 31, id, size FROM i
@@ -37,7 +38,7 @@ BEGIN
             FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps, _publishers,
                     _headers)
                 AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers)
-            ON CONFLICT (q, tid) DO NOTHING
+            ON CONFLICT ((q + 0), tid) DO NOTHING
             RETURNING id, tid, line, due, expires_in, octet_length(data) AS size
         ), s AS (
             INSERT INTO ready (q, line, id, size) SELECT r.q, line, id, size FROM i WHERE due IS NULL
@@ -52,16 +53,26 @@ BEGIN
     -- Looked up now, as an ack may have committed while the id was being inserted.
     SELECT array_agg(g.tid) FILTER (WHERE g.at > _now - _window),
         array_agg(g.tid) FILTER (WHERE g.at <= _now - _window) INTO _known, _stale
-        FROM gone g WHERE g.q = r.q AND g.tid = ANY (_new);
+        FROM gone g WHERE g.tid = ANY (_new) AND g.q + 0 = r.q;
     IF _stale IS NOT NULL THEN
-        DELETE FROM gone WHERE q = r.q AND tid = ANY (_stale);
+        DELETE FROM gone WHERE ctid = ANY (ARRAY(SELECT g.ctid FROM unnest(_stale) AS u (tid)
+            CROSS JOIN LATERAL (SELECT x.ctid FROM gone x WHERE x.q + 0 = r.q AND x.tid = u.tid OFFSET 0) g));
     END IF;
     IF _known IS NOT NULL THEN
-        WITH d AS (DELETE FROM task WHERE q = r.q AND tid = ANY (_known) RETURNING id)
-            SELECT array_agg(id) INTO _ids FROM d;
-        DELETE FROM ready WHERE q = r.q AND line BETWEEN 0 AND 31 AND id = ANY (_ids);
-        DELETE FROM hidden WHERE q = r.q AND id = ANY (_ids);
-        DELETE FROM expiring WHERE q = r.q AND id = ANY (_ids);
+        WITH d AS (
+            DELETE FROM task WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM unnest(_known) AS u (tid)
+                CROSS JOIN LATERAL (SELECT x.ctid FROM task x WHERE x.q + 0 = r.q AND x.tid = u.tid OFFSET 0) t))
+            RETURNING id, line, put_at + expires_in AS at
+        )
+        SELECT array_agg(id), array_agg(line), array_agg(at) INTO _ids, _theirs, _ends FROM d;
+        DELETE FROM ready WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids, _theirs) AS u (id, line)
+            CROSS JOIN LATERAL (SELECT x.ctid FROM ready x
+                WHERE x.q = r.q AND x.line = u.line AND x.id = u.id OFFSET 0) s));
+        DELETE FROM hidden WHERE ctid = ANY (ARRAY(SELECT h.ctid FROM unnest(_ids) AS u (id)
+            CROSS JOIN LATERAL (SELECT x.ctid FROM hidden x WHERE x.q = r.q AND x.id = u.id OFFSET 0) h));
+        DELETE FROM expiring WHERE ctid = ANY (ARRAY(SELECT e.ctid FROM unnest(_ids, _ends) AS u (id, at)
+            CROSS JOIN LATERAL (SELECT x.ctid FROM expiring x
+                WHERE x.q = r.q AND x.at = u.at AND x.id = u.id OFFSET 0) e));
     ELSIF cardinality(_new) = cardinality(_tids) THEN
         RETURN;
     END IF;
@@ -69,8 +80,9 @@ BEGIN
         SELECT v.ord, CASE WHEN v.crc = coalesce(t.crc, g.crc) THEN 'duplicate' ELSE 'mismatch' END, v.tid, ''
         FROM (SELECT u.*, row_number() OVER (PARTITION BY u.tid ORDER BY u.ord) AS nth
             FROM unnest(_tids, _crcs) WITH ORDINALITY AS u (tid, crc, ord)) v
-        LEFT JOIN task t ON t.q = r.q AND t.tid = v.tid
-        LEFT JOIN gone g ON g.q = r.q AND g.tid = v.tid AND g.at > _now - _window
+        LEFT JOIN LATERAL (SELECT x.crc FROM task x WHERE x.q + 0 = r.q AND x.tid = v.tid OFFSET 0) t ON true
+        LEFT JOIN LATERAL (SELECT x.crc FROM gone x WHERE x.q + 0 = r.q AND x.tid = v.tid
+            AND x.at > _now - _window OFFSET 0) g ON true
         WHERE NOT (v.nth = 1 AND v.tid = ANY (_new) AND (_known IS NULL OR v.tid <> ALL (_known)))
         ORDER BY v.ord;
 END $$;
@@ -89,7 +101,7 @@ BEGIN
     END IF;
     _now := clock();
     IF _ticks THEN PERFORM tick(r.q, _now); END IF;
-    PERFORM 1 FROM grp WHERE q = r.q AND name = ANY (_grps) ORDER BY name FOR UPDATE;
+    PERFORM lock_groups(r.q, _grps);
     FOR u IN SELECT * FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps,
         _publishers, _headers, _grps, _uniqs) WITH ORDINALITY
         AS u (tid, crc, data, line, due, delay, attempts, expires, keep, publisher, headers, grp, uniq, ord)
@@ -103,21 +115,21 @@ BEGIN
             VALUES (r.q, nextval('number'), u.tid, _now, u.crc, u.data, _line, _due,
                 CASE WHEN u.attempts IS NULL THEN 5 WHEN u.attempts = 0 THEN NULL ELSE u.attempts END,
                 u.expires, coalesce(u.keep, 0), u.publisher, u.headers, u.grp, u.uniq)
-            ON CONFLICT (q, tid) DO NOTHING RETURNING id INTO t.id;
+            ON CONFLICT ((q + 0), tid) DO NOTHING RETURNING id INTO t.id;
         IF NOT found THEN
-            SELECT crc INTO _crc FROM task WHERE q = r.q AND tid = u.tid;
+            SELECT crc INTO _crc FROM task WHERE q + 0 = r.q AND tid = u.tid;
             code := CASE WHEN _crc = u.crc THEN 'duplicate' ELSE 'mismatch' END;
             RETURN NEXT;
             CONTINUE;
         END IF;
-        SELECT crc INTO _crc FROM gone WHERE q = r.q AND tid = u.tid AND at > _now - _window;
+        SELECT crc INTO _crc FROM gone WHERE q + 0 = r.q AND tid = u.tid AND at > _now - _window;
         IF found THEN
             DELETE FROM task WHERE q = r.q AND id = t.id;
             code := CASE WHEN _crc = u.crc THEN 'duplicate' ELSE 'mismatch' END;
             RETURN NEXT;
             CONTINUE;
         END IF;
-        DELETE FROM gone WHERE q = r.q AND tid = u.tid;
+        DELETE FROM gone WHERE q + 0 = r.q AND tid = u.tid;
         IF u.uniq IS NOT NULL THEN
             _holder := take_key(r.q, u.uniq, t.id);
             IF _holder IS NOT NULL THEN
@@ -151,8 +163,8 @@ BEGIN
     LOOP
         INSERT INTO held (q, key, id) VALUES (_q, _key, _id) ON CONFLICT (q, key) DO NOTHING;
         IF found THEN RETURN NULL; END IF;
-        SELECT t.tid INTO _holder FROM held h JOIN task t ON t.q = h.q AND t.id = h.id
-            WHERE h.q = _q AND h.key = _key;
+        SELECT tid INTO _holder FROM task
+            WHERE q = _q AND id = (SELECT h.id FROM held h WHERE h.q = _q AND h.key = _key);
         IF found THEN RETURN _holder; END IF;  -- else it was let go of just now
     END LOOP;
 END $$;

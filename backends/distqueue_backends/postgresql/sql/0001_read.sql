@@ -11,12 +11,38 @@ BEGIN
     RETURN r;
 END $$;
 
-CREATE VIEW record AS
-    SELECT t.q, t.id, t.tid, t.put_at, t.expires_in, t.keep_done, t.max_attempts, t.line, t.grp, t.uniq,
-        t.publisher, t.headers, t.data, s.state, s.place, s.until, s.failures, s.deliveries, s.token, s.settled,
-        (SELECT e.error FROM last_error e WHERE e.q = t.q AND e.id = t.id) AS error
-    FROM task t JOIN standing s ON s.q = t.q AND s.id = t.id AND s.line = t.line;
-COMMENT ON VIEW record IS 'all that is known of each task, but for its failed attempts';
+-- All that is known of tasks, but for their failed attempts: of one by its id, or of some by their numbers.
+CREATE FUNCTION records(_q int, _tid text, _ids bigint[])
+RETURNS TABLE (id bigint, tid text, put_at float8, expires_in float8, keep_done float8, max_attempts bigint,
+    line smallint, grp text, uniq text, publisher text, headers text, data bytea, state text, place bigint,
+    until float8, failures bigint, deliveries bigint, token text, settled text, error bytea) LANGUAGE plpgsql AS $$
+BEGIN
+    IF _tid IS NOT NULL THEN
+        _ids := ARRAY(SELECT t.id FROM task t WHERE t.q + 0 = _q AND t.tid = _tid);
+    END IF;
+    RETURN QUERY SELECT t.id, t.tid, t.put_at, t.expires_in, t.keep_done, t.max_attempts, t.line, t.grp, t.uniq,
+            t.publisher, t.headers, t.data, s.state, s.place, s.until, s.failures, s.deliveries, s.token, s.settled,
+            (SELECT e.error FROM last_error e WHERE e.q = _q AND e.id = t.id)
+        FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT * FROM task x WHERE x.q = _q AND x.id = u.id OFFSET 0) t
+        CROSS JOIN LATERAL (SELECT * FROM standing x WHERE x.q = _q AND x.id = t.id AND x.line = t.line OFFSET 0) s;
+END $$;
+
+CREATE FUNCTION failed(_q int, _ids bigint[])
+RETURNS TABLE (id bigint, attempt bigint, at float8, verb text, error bytea, traceback bytea) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT f.id, f.attempt, f.at, f.verb, f.error, f.traceback
+        FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT * FROM failure x WHERE x.q = _q AND x.id = u.id OFFSET 0) f ORDER BY f.id, f.n;
+END $$;
+
+-- The ids that are remembered, from a number on.
+CREATE FUNCTION remembered(_q int, _after bigint, _limit int) RETURNS TABLE (n bigint, tid text, at float8, crc bigint,
+    settled text, deliveries bigint, token text) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT g.n, g.tid, g.at, g.crc, g.settled, g.deliveries, g.token FROM gone g
+        WHERE g.q = _q AND g.n > _after ORDER BY g.q, g.n LIMIT _limit;
+END $$;
 
 -- The ids of the tasks in some states (all if NULL), from a number on, and how large they are.
 CREATE FUNCTION page(_q int, _states text[], _after bigint, _limit int) RETURNS TABLE (id bigint, size int)
@@ -45,8 +71,8 @@ END $$;
 CREATE FUNCTION first_in_line(_q int, _limit int) RETURNS TABLE (id bigint, size int) LANGUAGE sql STABLE AS $$
     SELECT x.id, x.size FROM (
         (SELECT r.line, r.id AS place, r.id, r.size FROM ready r WHERE r.q = _q ORDER BY r.q, r.line, r.id LIMIT _limit)
-        UNION ALL (SELECT r.line, r.place, r.id, r.size FROM returned r WHERE r.q = _q
-            ORDER BY r.q, r.line, r.place, r.id LIMIT _limit)) x
+        UNION ALL (SELECT r.line, r.place, r.id, r.size FROM returned r WHERE r.q + 0 = _q AND r.line >= 0
+            ORDER BY r.q + 0, r.line, r.place, r.id LIMIT _limit)) x
     ORDER BY x.line, x.place, x.id LIMIT _limit
 $$;
 
@@ -60,12 +86,12 @@ BEGIN
         (SELECT count(*) FROM ready x WHERE x.q = r.q) + (SELECT count(*) FROM returned x WHERE x.q = r.q)
             + (SELECT count(*) FROM waiting x WHERE x.q = r.q),
         (SELECT count(*) FROM waiting x WHERE x.q = r.q),
-        (SELECT count(*) FROM hidden x WHERE x.q = r.q AND NOT x.leased),
-        (SELECT count(*) FROM hidden x WHERE x.q = r.q AND x.leased),
+        (SELECT count(*) FROM hidden x WHERE x.q + 0 = r.q AND x.line >= 0 AND NOT x.leased),
+        (SELECT count(*) FROM hidden x WHERE x.q + 0 = r.q AND x.line >= 0 AND x.leased),
         (SELECT count(*) FROM done x WHERE x.q = r.q),
         (SELECT count(*) FROM dead x WHERE x.q = r.q),
         (SELECT count(*) FROM gone x WHERE x.q = r.q),
         (SELECT coalesce(sum(x.count), 0)::bigint FROM expired x WHERE x.q = r.q),
-        (SELECT t.put_at FROM first_in_line(r.q, 1) f JOIN task t ON t.q = r.q AND t.id = f.id),
-        (SELECT min(x.until) FROM hidden x WHERE x.q = r.q AND NOT x.leased);
+        (SELECT t.put_at FROM task t WHERE t.q = r.q AND t.id = (SELECT f.id FROM first_in_line(r.q, 1) f)),
+        (SELECT min(x.until) FROM hidden x WHERE x.q + 0 = r.q AND x.line >= 0 AND NOT x.leased);
 END $$;

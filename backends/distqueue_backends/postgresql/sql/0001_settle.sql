@@ -3,9 +3,9 @@ CREATE FUNCTION why(_q int, _tid text, _token text, _deliveries bigint, _verb te
     OUT code text, OUT state text, OUT until float8, OUT detail text) LANGUAGE plpgsql AS $$
 DECLARE t task; s record; g gone;
 BEGIN
-    SELECT * INTO t FROM task WHERE q = _q AND tid = _tid;
+    SELECT * INTO t FROM task WHERE q + 0 = _q AND tid = _tid;
     IF NOT found THEN
-        SELECT * INTO g FROM gone WHERE q = _q AND tid = _tid AND at > _now - _window;
+        SELECT * INTO g FROM gone WHERE q + 0 = _q AND tid = _tid AND at > _now - _window;
         state := 'done';
         detail := g.settled;
         code := CASE WHEN g.tid IS NULL THEN 'unknown' WHEN g.settled IN ('cancel', 'purge') THEN 'gone'
@@ -41,7 +41,7 @@ BEGIN
         INTO _ok, _out, _over, _gone, _crcs, _counts, _given, _is_special
     FROM unnest(_tids, _tokens, _deliveries) WITH ORDINALITY AS u (tid, token, deliveries, ord)
     CROSS JOIN LATERAL (SELECT x.ctid AS at, x.id, x.crc, x.keep_done, x.grp, x.uniq
-        FROM task x WHERE x.q = r.q AND x.tid = u.tid OFFSET 0) t
+        FROM task x WHERE x.q + 0 = r.q AND x.tid = u.tid OFFSET 0) t
     CROSS JOIN LATERAL (SELECT x.ctid AS at, x.failures FROM hidden x
         WHERE x.q = r.q AND x.id = t.id AND x.leased AND x.until > _now
             AND x.token = u.token AND x.deliveries = u.deliveries FOR UPDATE) h;
@@ -65,7 +65,7 @@ BEGIN
         INSERT INTO done (q, id, line, place, size, failures, deliveries, token, settled, until)
             SELECT r.q, x.id, x.line, x.place, x.size, x.failures, x.deliveries, x.token, 'ack', u.until
             FROM unnest(_kept, _untils) AS u (ord, until)
-            CROSS JOIN LATERAL (SELECT t.id FROM task t WHERE t.q = r.q AND t.tid = _tids[u.ord] OFFSET 0) t
+            CROSS JOIN LATERAL (SELECT t.id FROM task t WHERE t.q + 0 = r.q AND t.tid = _tids[u.ord] OFFSET 0) t
             CROSS JOIN LATERAL (SELECT * FROM hidden h WHERE h.q = r.q AND h.id = t.id OFFSET 0) x;
     END IF;
     DELETE FROM hidden WHERE ctid = ANY (_out);
@@ -74,12 +74,14 @@ BEGIN
         SELECT r.q, u.tid, _now, u.crc, 'ack', u.deliveries, u.token
         FROM unnest(_gone, _crcs, _counts, _given) AS u (tid, crc, deliveries, token);
     IF _failed IS NOT NULL THEN
-        DELETE FROM failure f WHERE f.q = r.q AND f.id = ANY (_failed);
-        DELETE FROM last_error e WHERE e.q = r.q AND e.id = ANY (_failed);
+        DELETE FROM failure WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_failed) AS u (id)
+            CROSS JOIN LATERAL (SELECT y.ctid FROM failure y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
+        DELETE FROM last_error WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_failed) AS u (id)
+            CROSS JOIN LATERAL (SELECT y.ctid FROM last_error y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
     END IF;
     IF _ids IS NOT NULL THEN
         code := NULL;
-        FOR one IN SELECT * FROM unnest(_ids, _grps, _uniqs) AS u (id, grp, uniq) ORDER BY grp, id LOOP
+        FOR one IN SELECT * FROM unnest(_ids, _grps, _uniqs) AS u (id, grp, uniq) ORDER BY grp COLLATE "C", id LOOP
             IF let_go(r.q, one.id, one.grp, one.uniq) THEN code := 'freed'; END IF;
         END LOOP;
         IF code IS NOT NULL THEN ord := 0; RETURN NEXT; END IF;
@@ -124,7 +126,7 @@ BEGIN
     FOR u IN SELECT * FROM unnest(_tids, _tokens, _deliveries, _leases) WITH ORDINALITY
         AS u (tid, token, deliveries, lease, ord)
     LOOP
-        SELECT t.id INTO _id FROM task t WHERE t.q = r.q AND t.tid = u.tid;
+        SELECT t.id INTO _id FROM task t WHERE t.q + 0 = r.q AND t.tid = u.tid;
         UPDATE hidden h SET until = _now + u.lease WHERE h.q = r.q AND h.id = _id AND h.leased AND h.until > _now
             AND h.token = u.token AND h.deliveries = u.deliveries;
         IF found THEN
@@ -163,7 +165,7 @@ BEGIN
         _errors, _shorts, _tracebacks) WITH ORDINALITY
         AS u (tid, token, deliveries, delay, first, factor, cap, share, error, short, traceback, ord)
     LOOP
-        SELECT x.id, x.max_attempts, x.grp, x.uniq INTO t FROM task x WHERE x.q = r.q AND x.tid = u.tid;
+        SELECT x.id, x.max_attempts, x.grp, x.uniq INTO t FROM task x WHERE x.q + 0 = r.q AND x.tid = u.tid;
         DELETE FROM hidden x WHERE x.q = r.q AND x.id = t.id AND x.leased AND x.until > _now
             AND x.token = u.token AND x.deliveries = u.deliveries RETURNING * INTO h;
         IF NOT found THEN

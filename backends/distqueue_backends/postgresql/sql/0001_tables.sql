@@ -1,5 +1,8 @@
 -- The tables of a store. A task's payload is written once; what changes is where its id stands:
 -- in exactly one of ready, returned, waiting, hidden, dead and done.
+-- With the statistics of an empty table all indexes that begin with q cost the same, whatever else is asked for, and
+-- plans are kept. So of two indexes one has (q + 0): who says that can use no other one, and who says q not this one.
+-- If its other columns are asked for beside an id, too, it is WHERE line >= 0, as every row is: only who says so has it.
 
 CREATE TABLE store (version int NOT NULL, oldest int NOT NULL, uuid uuid NOT NULL DEFAULT gen_random_uuid());
 COMMENT ON TABLE store IS 'the version of the schema, and the oldest one whose programs can use it';
@@ -32,9 +35,9 @@ CREATE TABLE task (
     publisher text COLLATE "C",
     headers text COLLATE "C",
     data bytea NOT NULL,
-    PRIMARY KEY (q, id),
-    UNIQUE (q, tid)
+    PRIMARY KEY (q, id)
 );
+CREATE UNIQUE INDEX ON task ((q + 0), tid);
 COMMENT ON TABLE task IS 'what was put: never updated; line is 31 less the priority';
 
 CREATE TABLE ready (
@@ -58,7 +61,7 @@ CREATE TABLE returned (
     settled text COLLATE "C",
     PRIMARY KEY (q, id)
 );
-CREATE INDEX ON returned (q, line, place, id);
+CREATE INDEX ON returned ((q + 0), line, place, id) WHERE line >= 0;
 COMMENT ON TABLE returned IS 'ready, in line by place: due by now, or once out or behind the head of its group';
 
 CREATE TABLE waiting (LIKE returned INCLUDING DEFAULTS, PRIMARY KEY (q, id));
@@ -70,12 +73,12 @@ CREATE TABLE hidden (
     leased boolean NOT NULL,
     PRIMARY KEY (q, id)
 );
-CREATE INDEX ON hidden (q, leased, until);
+CREATE INDEX ON hidden ((q + 0), leased, until) WHERE line >= 0;
 COMMENT ON TABLE hidden IS 'leased until then, or scheduled for then';
 
 CREATE TABLE dead (LIKE returned INCLUDING DEFAULTS, PRIMARY KEY (q, id));
 CREATE TABLE done (LIKE returned INCLUDING DEFAULTS, until float8 NOT NULL, PRIMARY KEY (q, id));
-CREATE INDEX ON done (q, until);
+CREATE INDEX ON done ((q + 0), until);
 
 CREATE TABLE expiring (at float8 NOT NULL, id bigint NOT NULL, q int NOT NULL, PRIMARY KEY (q, at, id));
 COMMENT ON TABLE expiring IS 'what is dropped then, unless it is claimed before';
@@ -118,9 +121,10 @@ CREATE TABLE gone (
     tid text COLLATE "C" NOT NULL,
     token text COLLATE "C",
     settled text COLLATE "C" NOT NULL,
-    PRIMARY KEY (q, tid)
+    PRIMARY KEY (q, n)
 );
-CREATE INDEX ON gone (q, n);
+-- Many are looked for at once, which before PostgreSQL 17 is sure to be asked of the first column of an index only.
+CREATE UNIQUE INDEX ON gone (tid, (q + 0));
 COMMENT ON TABLE gone IS 'ids that are remembered after their task; never that of a task that is there';
 
 CREATE VIEW standing AS

@@ -37,6 +37,13 @@ BEGIN
     RETURN r;
 END $$;
 
+-- Lock those groups that there are, in the order in which everybody does.
+CREATE FUNCTION lock_groups(_q int, _grps text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM (SELECT DISTINCT v.grp COLLATE "C" AS grp FROM unnest(_grps) AS v (grp) ORDER BY 1) u
+        CROSS JOIN LATERAL (SELECT FROM grp x WHERE x.q = _q AND x.name = u.grp FOR UPDATE) g;
+END $$;
+
 -- The next member of a group comes to stand in line, once one is over. Whether one does.
 CREATE FUNCTION leave_group(_q int, _grp text, _id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE _next bigint;
@@ -69,7 +76,7 @@ BEGIN
     DELETE FROM task WHERE q = _q AND id = _id RETURNING * INTO t;
     INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)
         VALUES (_q, t.tid, _at, t.crc, _verb, _deliveries, _token)
-        ON CONFLICT (q, tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
+        ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
             settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
     DELETE FROM failure WHERE q = _q AND id = _id;
     DELETE FROM last_error WHERE q = _q AND id = _id;
@@ -100,7 +107,8 @@ CREATE FUNCTION drop_expired(_q int, _now float8) RETURNS void LANGUAGE plpgsql 
 DECLARE _id bigint; _count bigint := 0; _line smallint; _found boolean;
 BEGIN
     FOR _id, _line IN
-        SELECT e.id, t.line FROM expiring e JOIN task t ON t.q = e.q AND t.id = e.id
+        SELECT e.id, t.line FROM expiring e
+        CROSS JOIN LATERAL (SELECT x.line FROM task x WHERE x.q = _q AND x.id = e.id OFFSET 0) t
         WHERE e.q = _q AND e.at <= _now ORDER BY e.at, e.id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
     LOOP  -- whoever is just claiming it has it locked, and waits for this row
         DELETE FROM ready WHERE ctid = (SELECT ctid FROM ready WHERE q = _q AND line = _line AND id = _id
@@ -136,7 +144,7 @@ DECLARE h hidden; t task; _error CONSTANT bytea := 'the lease ran out before the
 BEGIN
     FOR h IN
         DELETE FROM hidden WHERE ctid = ANY (ARRAY(SELECT ctid FROM hidden
-            WHERE q = _q AND leased AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED))
+            WHERE q + 0 = _q AND line >= 0 AND leased AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED))
         RETURNING *
     LOOP
         SELECT max_attempts, grp, uniq INTO t.max_attempts, t.grp, t.uniq FROM task WHERE q = _q AND id = h.id;
@@ -157,7 +165,7 @@ CREATE FUNCTION drop_kept(_q int, _now float8) RETURNS void LANGUAGE plpgsql AS 
 DECLARE d done;
 BEGIN
     FOR d IN DELETE FROM done WHERE ctid = ANY (ARRAY(SELECT ctid FROM done
-        WHERE q = _q AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING *
+        WHERE q + 0 = _q AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING *
     LOOP
         PERFORM forget_task(_q, d.id, 'ack', _now, d.deliveries, d.token);
     END LOOP;
@@ -168,8 +176,8 @@ CREATE FUNCTION tick(_q int, _now float8) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE _expired boolean; _ended boolean; _kept boolean;
 BEGIN
     SELECT EXISTS (SELECT FROM expiring WHERE q = _q AND at <= _now),
-        EXISTS (SELECT FROM hidden WHERE q = _q AND leased AND until <= _now),
-        EXISTS (SELECT FROM done WHERE q = _q AND until <= _now)
+        EXISTS (SELECT FROM hidden WHERE q + 0 = _q AND line >= 0 AND leased AND until <= _now),
+        EXISTS (SELECT FROM done WHERE q + 0 = _q AND until <= _now)
         INTO _expired, _ended, _kept;
     IF _expired THEN PERFORM drop_expired(_q, _now); END IF;
     IF _ended THEN PERFORM end_leases(_q, _now); END IF;
@@ -179,7 +187,7 @@ END $$;
 -- Whether anything has run out that was not seen to yet.
 CREATE FUNCTION is_overdue(_name text) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM expiring e WHERE e.q = r.q AND e.at <= clock())
-        OR EXISTS (SELECT FROM hidden h WHERE h.q = r.q AND h.leased AND h.until <= clock())
+        OR EXISTS (SELECT FROM hidden h WHERE h.q + 0 = r.q AND h.line >= 0 AND h.leased AND h.until <= clock())
         FROM queue r WHERE r.name = _name
 $$;
 
@@ -187,7 +195,7 @@ $$;
 -- False if another one is at it.
 CREATE FUNCTION place_due(_q int, _now float8, _patient boolean) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM hidden WHERE q = _q AND NOT leased AND until <= _now) THEN
+    IF NOT EXISTS (SELECT FROM hidden WHERE q + 0 = _q AND line >= 0 AND NOT leased AND until <= _now) THEN
         RETURN true;
     END IF;
     IF _patient THEN
@@ -195,12 +203,12 @@ BEGIN
     ELSIF NOT pg_try_advisory_xact_lock(lock_key('due/' || _q)) THEN
         RETURN false;
     END IF;
-    PERFORM 1 FROM grp WHERE q = _q AND name IN (SELECT t.grp FROM hidden h
-        CROSS JOIN LATERAL (SELECT x.grp FROM task x WHERE x.q = h.q AND x.id = h.id OFFSET 0) t
-        WHERE h.q = _q AND NOT h.leased AND h.until <= _now AND t.grp IS NOT NULL) ORDER BY name FOR UPDATE;
+    PERFORM lock_groups(_q, ARRAY(SELECT t.grp FROM hidden h
+        CROSS JOIN LATERAL (SELECT x.grp FROM task x WHERE x.q = _q AND x.id = h.id OFFSET 0) t
+        WHERE h.q + 0 = _q AND h.line >= 0 AND NOT h.leased AND h.until <= _now AND t.grp IS NOT NULL));
     WITH d AS (
         DELETE FROM hidden WHERE ctid = ANY (ARRAY(SELECT ctid FROM hidden
-            WHERE q = _q AND NOT leased AND until <= _now FOR UPDATE SKIP LOCKED))
+            WHERE q + 0 = _q AND line >= 0 AND NOT leased AND until <= _now FOR UPDATE SKIP LOCKED))
         RETURNING *
     ), p AS MATERIALIZED (
         SELECT o.*, nextval('number') AS new_place FROM (SELECT * FROM d ORDER BY until, id) o
