@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -63,13 +64,13 @@ def test_what_a_loop_says_is_sent_in_the_order_in_which_it_is_said(
     sockets: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = sockets
-    box = Outbox(ours)
     names = [str(number) for number in range(100)]
-    run_on_loop(*[lambda loop, name=name: box.say_from(loop, result(name)) for name in names])
-    got: list[str] = []
-    theirs.settimeout(20)
-    while len(got) < len(names):
-        got += receipts(theirs.recv(PIECE))
+    with closing(Outbox(ours)) as box:
+        run_on_loop(*[lambda loop, name=name: box.say_from(loop, result(name)) for name in names])
+        got: list[str] = []
+        theirs.settimeout(20)
+        while len(got) < len(names):
+            got += receipts(theirs.recv(PIECE))
     assert got == names
 
 
@@ -78,9 +79,9 @@ def test_a_callback_that_blocks_the_loop_does_not_hold_up_what_was_said_before(
 ) -> None:
     ours, theirs = sockets
     theirs.settimeout(20)
-    box = Outbox(ours)
     seen: list[str] = []
-    run_on_loop(
-        lambda loop: box.say_from(loop, result("a")), lambda _: seen.extend(receipts(theirs.recv(PIECE)))
-    )
+    with closing(Outbox(ours)) as box:
+        run_on_loop(
+            lambda loop: box.say_from(loop, result("a")), lambda _: seen.extend(receipts(theirs.recv(PIECE)))
+        )
     assert seen == ["a"]

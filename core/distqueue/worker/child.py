@@ -227,6 +227,7 @@ def main(plan: ChildPlan) -> None:
         return
     outbox.say(ready)
     Child(plan, sock, outbox, app, printing).serve()
+    outbox.close()
     app.close()
     atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
     printing.end()

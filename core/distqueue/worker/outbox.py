@@ -21,6 +21,7 @@ class Outbox:
         self._is_planned = False
         """Whether what a loop says is sent in its next turn; only the loop's thread asks."""
         self._loop_said = threading.Event()
+        self._is_closed = False
         self._helper: threading.Thread | None = None
 
     def say(self, message: FromChild) -> None:
@@ -42,12 +43,21 @@ class Outbox:
                 self._helper.start()
             self._loop_said.set()
 
+    def close(self) -> None:
+        """Send what is left, and end the thread."""
+        self._is_closed = True
+        self._loop_said.set()
+        if self._helper is not None:
+            self._helper.join()
+        self._send()
+
     def _send_planned(self) -> None:
         self._is_planned = False
         self._send()
 
     def _help(self) -> None:
-        while self._loop_said.wait():
+        while not self._is_closed:
+            self._loop_said.wait()
             self._loop_said.clear()
             self._send()
 
