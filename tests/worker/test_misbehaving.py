@@ -57,6 +57,23 @@ async def stop_the_loop(how: str) -> None:
     await asyncio.sleep(60)
 
 
+going = asyncio.Event()
+
+
+@app.task(max_attempts=1)
+async def return_with_the_loop() -> None:
+    note("begin")
+    await going.wait()
+    note("end")
+
+
+@app.task(max_attempts=1)
+async def end_the_loop() -> None:
+    going.set()  # the other one returns in the next turn of the loop, its last one
+    asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+    await asyncio.sleep(60)
+
+
 @app.task(max_attempts=1)
 async def cancel_all(path: str) -> None:
     note("begin")
@@ -149,6 +166,19 @@ def test_a_process_whose_event_loop_was_stopped_is_replaced(rude: Bench, how: st
     assert worker.wait(30) == 0
     assert "ended with exit code 1" in error_of(rude, task_id)
     assert "stopped the event loop" in rude.log.read_text()
+
+
+def test_what_returned_as_the_event_loop_was_stopped_is_done(rude: Bench) -> None:
+    done = put(rude, "return_with_the_loop")
+    worker = rude.start("-c", "2")
+    rude.wait_for_notes(1, "begin")
+    stopped = put(rude, "end_the_loop")
+    wait_until(lambda: rude.queue.stats().dead == 1, rude.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert "ended with exit code 1" in error_of(rude, stopped)
+    assert rude.queue.find(done) is None
+    assert len(rude.notes("end")) == 1
 
 
 def test_a_handler_that_is_cancelled_before_it_begins_has_failed(rude: Bench) -> None:

@@ -1,11 +1,10 @@
-"""What threads and loops of a child say to its worker: together where it comes together, none of it late."""
+"""What the threads of a child say to its worker: all of it, at once, in order."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
@@ -38,20 +37,6 @@ def receipts(piece: bytes) -> list[str]:
     return found
 
 
-def run_on_loop(*callbacks: object) -> None:
-    """Run callbacks in one turn of a loop, and what they leave to the next."""
-
-    async def main() -> None:
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    loop = asyncio.new_event_loop()
-    for callback in callbacks:
-        loop.call_soon(callback, loop)  # type: ignore[arg-type]
-    loop.run_until_complete(main())
-    loop.close()
-
-
 def test_what_a_thread_says_is_sent_at_once(sockets: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = sockets
     box = Outbox(ours)
@@ -60,28 +45,25 @@ def test_what_a_thread_says_is_sent_at_once(sockets: tuple[socket.socket, socket
         assert receipts(theirs.recv(PIECE)) == [receipt]
 
 
-def test_what_a_loop_says_is_sent_in_the_order_in_which_it_is_said(
+def test_what_is_said_while_another_thread_sends_is_sent_without_waiting(
     sockets: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = sockets
-    names = [str(number) for number in range(100)]
-    with closing(Outbox(ours)) as box:
-        run_on_loop(*[lambda loop, name=name: box.say_from(loop, result(name)) for name in names])
-        got: list[str] = []
-        theirs.settimeout(20)
-        while len(got) < len(names):
-            got += receipts(theirs.recv(PIECE))
-    assert got == names
+    box = Outbox(ours)
+    names = [str(number) for number in range(1_000)]  # more than the socket holds before anybody reads
 
+    def say_all(of: str) -> None:
+        for name in names:
+            box.say(result(of + name))
 
-def test_a_callback_that_blocks_the_loop_does_not_hold_up_what_was_said_before(
-    sockets: tuple[socket.socket, socket.socket],
-) -> None:
-    ours, theirs = sockets
+    threads = [threading.Thread(target=say_all, args=(of,)) for of in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    got: list[str] = []
     theirs.settimeout(20)
-    seen: list[str] = []
-    with closing(Outbox(ours)) as box:
-        run_on_loop(
-            lambda loop: box.say_from(loop, result("a")), lambda _: seen.extend(receipts(theirs.recv(PIECE)))
-        )
-    assert seen == ["a"]
+    while len(got) < 2 * len(names):
+        got += receipts(theirs.recv(PIECE))
+    for thread in threads:
+        thread.join()
+    for of in ("a", "b"):  # what one thread says stays in order
+        assert [name for name in got if name.startswith(of)] == [of + name for name in names]

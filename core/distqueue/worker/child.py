@@ -20,26 +20,23 @@ from functools import partial
 from logging import getLogger
 from typing import Any, Final, NoReturn
 
-import msgspec
-
 from distqueue.app.app import App
 from distqueue.app.current import CurrentDelivery
 from distqueue.app.ended import Ended
 from distqueue.app.function import TaskFunction
 from distqueue.app.handling import handle, handle_async
 from distqueue.app.loading import full_name, load_app, told_of_import
-from distqueue.broker.frames import Frames
 from distqueue.errors import DistqueueError
 from distqueue.plugins import installed_plugins
+from distqueue.worker.inbox import Inbox
 from distqueue.worker.logs import set_up_logs
 from distqueue.worker.memory import resident_bytes
 from distqueue.worker.outbox import Outbox
-from distqueue.worker.plan import Logs
 from distqueue.worker.printing import Printing
 from distqueue.worker.threads import Threads
 from distqueue.worker.wire import (
-    PIECE,
     UNKNOWN_PAUSE,
+    ChildPlan,
     Finish,
     Lost,
     QueueInfo,
@@ -48,34 +45,18 @@ from distqueue.worker.wire import (
     Run,
     TaskInfo,
     Unusable,
-    decode_for_child,
 )
 
 _log: Final = getLogger("distqueue.worker")
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class ChildPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child is started with: its end of the socket, its worker, the app, and how many run at once."""
-
-    fd: int
-    parent: int
-    app: str
-    slots: int
-    url: str | None = None
-    queues: tuple[str, ...] = ()
-    tells_memory: bool = False
-    logs: Logs | None = None
-
-
 class Child:
     """Runs what the worker says, up to ``slots`` handlers at a time."""
 
-    def __init__(
-        self, plan: ChildPlan, sock: socket.socket, outbox: Outbox, app: App, printing: Printing
-    ) -> None:
+    def __init__(self, plan: ChildPlan, inbox: Inbox, outbox: Outbox, app: App, printing: Printing) -> None:
         self._plan = plan
-        self._socket = sock
+        self._inbox = inbox
         self._outbox = outbox
         self._app = app
         self._printing = printing
@@ -88,11 +69,9 @@ class Child:
 
     def serve(self) -> None:
         """Run what the worker says until it says that nothing more comes, or is gone."""
-        frames = Frames()
-        while data := self._received():
-            frames.feed(data)
-            for frame in frames.whole():
-                match decode_for_child(frame):
+        while messages := self._inbox.read():
+            for message in messages:
+                match message:
                     case Run() as run:
                         self._start(run)
                     case Lost(receipt):
@@ -102,12 +81,6 @@ class Child:
             if self._coroutines:
                 coroutines, self._coroutines = self._coroutines, []
                 self._event_loop().call_soon_threadsafe(self._start_on_loop, coroutines)
-
-    def _received(self) -> bytes:
-        try:
-            return self._socket.recv(PIECE)
-        except ConnectionResetError:  # it died without having read what it was told
-            return b""
 
     def _start(self, run: Run) -> None:
         task = self._app.tasks.get(run.task)
@@ -134,7 +107,7 @@ class Child:
         self._tell(run.lease.receipt, handle(task, delivery, run.lease.data))
 
     async def _run_async(self, task: TaskFunction[..., Any], delivery: CurrentDelivery, run: Run) -> None:
-        self._tell(run.lease.receipt, await handle_async(task, delivery, run.lease.data), self._loop)
+        self._tell(run.lease.receipt, await handle_async(task, delivery, run.lease.data))
 
     def _lose(self, receipt: str) -> None:
         if (delivery := self._running.get(receipt)) is not None:
@@ -146,19 +119,18 @@ class Child:
         if receipt in self._running:
             self._tell(receipt, Ended(verb="retry", error="the handler was cancelled before it began"))
 
-    def _tell(self, receipt: str, ended: Ended, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Tell what came of a handler, in its thread; ``loop`` is that of an async one."""
+    def _tell(self, receipt: str, ended: Ended) -> None:
+        """Tell what came of a handler, in its thread."""
         if os.getpid() != self._pid:
             _end("a handler returned in a process that it had forked, which is ended: use os._exit there")
         self._printing.end_handler()
         del self._running[receipt]
         memory = resident_bytes() if self._plan.tells_memory else 0
-        say = self._outbox.say if loop is None else partial(self._outbox.say_from, loop)
         try:
-            say(Result(receipt=receipt, ended=ended, memory=memory))
+            self._outbox.say(Result(receipt=receipt, ended=ended, memory=memory))
         except (UnicodeEncodeError, OverflowError, TypeError) as error:  # follow-ups that cannot be written
             fault = Ended(verb="retry", error=f"what follows from the task cannot be stored: {error}")
-            say(Result(receipt=receipt, ended=fault, memory=memory))
+            self._outbox.say(Result(receipt=receipt, ended=fault, memory=memory))
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -203,15 +175,17 @@ def _queue_info(app: App, name: str) -> QueueInfo:
     return QueueInfo(lease=defaults.lease, retry=defaults.retry)
 
 
-def main(plan: ChildPlan) -> None:
-    """Import the app, say so, and run what comes."""
+def main(fd: int) -> None:
+    """Import the app that the worker names over the socket, say so, and run what comes."""
+    sock = socket.socket(fileno=fd)
+    inbox = Inbox(sock)
+    plan = inbox.read_plan()
     _die_with(plan.parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which says what is to be done
         signal.signal(number, lambda *_: None)
     printing = Printing()
     if plan.logs is not None:
         set_up_logs(plan.logs)
-    sock = socket.socket(fileno=plan.fd)
     outbox = Outbox(sock)
     try:
         app = load_app(plan.app)
@@ -226,8 +200,7 @@ def main(plan: ChildPlan) -> None:
         outbox.say(Unusable(f"{plan.app} cannot be imported: {told_of_import(error)}"))
         return
     outbox.say(ready)
-    Child(plan, sock, outbox, app, printing).serve()
-    outbox.close()
+    Child(plan, inbox, outbox, app, printing).serve()
     app.close()
     atexit._run_exitfuncs()  # what is kept to be sent, such as spans, is sent
     printing.end()
@@ -248,15 +221,5 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _told() -> ChildPlan:
-    """Read what the worker has written to the standard input, which then is empty for whoever reads it."""
-    with open(0, "rb", closefd=False) as told:
-        plan = msgspec.json.decode(told.read(), type=ChildPlan)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return plan
-
-
 if __name__ == "__main__":
-    main(_told())
+    main(int(sys.argv[1]))

@@ -12,11 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-import msgspec
-
 from distqueue.broker.frames import Frames
 from distqueue.worker import wire
-from distqueue.worker.child import ChildPlan
 from distqueue.worker.output import Output
 from distqueue.worker.plan import Plan
 from distqueue.worker.running import Running
@@ -40,8 +37,10 @@ class ChildProcess:
         self._frames = Frames()
         self._out = bytearray()
         with theirs:
-            self.process = _started(work, theirs.fileno(), output)
+            self.process = _started(theirs.fileno(), output)
         self.socket.setblocking(False)
+        self._out += wire.encode(_plan(work))
+        self.flush()
 
     def __repr__(self) -> str:
         return f"<ChildProcess {self.process.pid}, {len(self.running)} of {self.slots} running>"
@@ -136,10 +135,9 @@ class ChildProcess:
         return f"was killed by signal {-code}"
 
 
-def _started(work: Plan, fd: int, output: Output | None) -> subprocess.Popen[bytes]:
-    """Start the process of a child, with its end of the socket."""
-    plan = ChildPlan(
-        fd=fd,
+def _plan(work: Plan) -> wire.ChildPlan:
+    """Return what a child has to know of what its worker is asked to do."""
+    return wire.ChildPlan(
         parent=os.getpid(),
         app=work.app,
         slots=work.slots,
@@ -148,18 +146,17 @@ def _started(work: Plan, fd: int, output: Output | None) -> subprocess.Popen[byt
         tells_memory=work.max_memory is not None,
         logs=work.logs,
     )
+
+
+def _started(fd: int, output: Output | None) -> subprocess.Popen[bytes]:
+    """Start the process of a child, with its end of the socket."""
     streams = nullcontext((None, None)) if output is None else output.streams()
     with streams as (stdout, stderr):
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-P", "-m", "distqueue.worker.child"],
+        return subprocess.Popen(
+            [sys.executable, "-u", "-P", "-m", "distqueue.worker.child", str(fd)],
             pass_fds=[fd],
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,  # an interrupt at the keyboard is for the worker
         )
-    if process.stdin is not None:
-        # Not on the command line, which everybody on the machine can read: a URL may hold a password.
-        with contextlib.suppress(BrokenPipeError), process.stdin as told:  # if it is dead, its socket says so
-            told.write(msgspec.json.encode(plan))
-    return process

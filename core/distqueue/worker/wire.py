@@ -11,9 +11,26 @@ from distqueue.app.ended import Ended
 from distqueue.broker.frames import framed
 from distqueue.results import Lease
 from distqueue.retry import Backoff
+from distqueue.worker.plan import Logs
 
 UNKNOWN_PAUSE: Final = 10.0
 """How long a task that no handler here is for is left to other workers, in seconds."""
+
+
+class ChildPlan(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
+    """The first thing that a worker says: its process, the app, and how many handlers run at once.
+
+    It is said here, and not on the command line, which everybody on the machine can read: ``url`` may hold a
+    password.
+    """
+
+    parent: int
+    app: str
+    slots: int
+    url: str | None = None
+    queues: tuple[str, ...] = ()
+    tells_memory: bool = False
+    logs: Logs | None = None
 
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +97,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     memory: int = 0
 
 
-type ToChild = Run | Lost | Finish
+type ToChild = ChildPlan | Run | Lost | Finish
 type FromChild = Ready | Unusable | Result
 
 _encode: Final = msgspec.msgpack.Encoder(enc_hook=bytes).encode  # a Payload
