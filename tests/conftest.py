@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.servers.chosen import new_store, own_postgres, postgres_url, stop_servers
+from tests.servers.chosen import new_store, own_postgres, postgres_url, stop_servers, with_query
 from tests.servers.postgresql import Server
 
 # A shell starts what runs in the background with SIGINT ignored, which child processes would inherit.
@@ -34,7 +34,7 @@ def _own_postgres() -> Server:
 def postgres_schema(postgres_url: str) -> Iterator[str]:
     """The URL of a store in PostgreSQL that was not migrated; its schema is dropped at the end."""
     schema = f"t{uuid4().hex[:12]}"
-    yield f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
+    yield with_query(postgres_url, f"schema={schema}")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
 

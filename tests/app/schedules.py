@@ -27,6 +27,7 @@ from distqueue.schedules.carrying_out import carry_out
 from distqueue.schedules.chains import establish
 from distqueue.schedules.schedule import QUEUE, Definition, Schedule
 from distqueue.task import TaskRecord, TaskState
+from tests.servers.chosen import with_query
 
 APP: Final = "shop:app"
 TASKS: Final = "beats"
@@ -48,7 +49,7 @@ def url_of(request: pytest.FixtureRequest, text: str) -> str:
         return text
     server = request.getfixturevalue("postgres_url")
     options = text.partition("?")[2]
-    return f"{server}{'&' if '?' in server else '?'}schema={{name}}&{options}"
+    return with_query(server, f"schema={{name}}&{options}")
 
 
 class Virtual:

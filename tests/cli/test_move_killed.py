@@ -29,7 +29,7 @@ from .conftest import Shell
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("DISTQUEUE_MOVE_KILLS", "1"))
+KILLS = int(os.environ.get("DISTQUEUE_MOVE_KILLS", "2"))
 """So many for each pair of stores."""
 PAIRS = {
     "json to sqlite": ("json", "sqlite", ""),

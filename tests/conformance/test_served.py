@@ -1,4 +1,4 @@
-"""All stores through a broker process; on the oldest Python each is reached in one way, not in both."""
+"""All stores through a broker process; on the oldest Python each file is reached in one way, not in both."""
 
 import pytest
 

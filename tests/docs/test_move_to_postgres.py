@@ -6,12 +6,7 @@ import os
 import re
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-
-import psycopg
-import pytest
 
 from distqueue import Queue
 from tests.docs.pages import ROOT, links, page
@@ -21,15 +16,6 @@ OLD = "json:////srv/app/Queue.json"
 NEW = "postgresql://queue@db.example.org/app"
 ELSEWHERE = ("pip ", "createuser ", "createdb ", "export PGPASSWORD", "psql ")
 """What is not done here."""
-
-
-@pytest.fixture
-def new(postgres_url: str) -> Iterator[str]:
-    """The URL of a store that is not there yet."""
-    schema = f"moved_{uuid.uuid4().hex[:12]}"
-    yield f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
-    with psycopg.connect(postgres_url) as connection:
-        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
 def script(section: str, old: str, new: str) -> str:
@@ -53,20 +39,20 @@ def run(*scripts: str) -> str:
     return done.stdout
 
 
-def test_the_way_there_and_back(tmp_path: Path, new: str) -> None:
+def test_the_way_there_and_back(tmp_path: Path, postgres_schema: str) -> None:
     old = f"json:///{tmp_path}/Queue.json"
     with Queue(old, name="emails") as queue:
         queue.put_many([1, 2, 3])
-    there = [script(section, old, new) for section in ("Before", "Do it")]
+    there = [script(section, old, postgres_schema) for section in ("Before", "Do it")]
     said = run(*there)
     assert "queue emails: 3 tasks and 0 remembered ids moved, the same at both ends" in said
-    with Queue(new, name="emails") as queue:
+    with Queue(postgres_schema, name="emails") as queue:
         delivery = queue.get(timeout=0)
         assert delivery is not None
         assert delivery.data == 1
         delivery.ack()
         queue.put(4)
-    run(there[1].splitlines()[0], script("Roll back", old, new))
+    run(there[1].splitlines()[0], script("Roll back", old, postgres_schema))
     with Queue(old, name="emails") as queue:
         assert [delivery.data for delivery in queue.get_many(10, timeout=0)] == [2, 3, 4]
 

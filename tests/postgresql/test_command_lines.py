@@ -13,6 +13,7 @@ import pytest
 from distqueue import App
 from distqueue.urls import parse_url
 from tests.cli.conftest import Shell
+from tests.servers.postgresql import Server
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +34,12 @@ app = App()
 def work(n: int) -> None:
     print("worked on", n, "and read", repr(sys.stdin.read()))
 """
+
+
+@pytest.fixture(name="postgres_url")
+def _postgres_url(own_postgres: Server) -> str:
+    """The URL of a server that is told a password, which the tests of somebody's may lack."""
+    return own_postgres.url
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from distqueue import Queue
 from distqueue.errors import ConfigError, StoreMissing, Unsupported, UnsupportedFormat
 from distqueue.opening import migrate_store
 from distqueue_backends.postgresql import schema
+from tests.servers.chosen import with_query
 
 
 def test_a_database_that_was_not_migrated_names_the_command(empty: str) -> None:
@@ -41,7 +42,7 @@ def test_of_several_that_migrate_at_once_one_makes_the_tables(empty: str) -> Non
 
 @pytest.mark.parametrize("schema", ["select", "order", "x" * 63])
 def test_a_schema_may_have_the_name_of_a_key_word(postgres_url: str, schema: str) -> None:
-    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}schema={schema}"
+    url = with_query(postgres_url, f"schema={schema}")
     try:
         migrate_store(url)
         with Queue(url) as queue, psycopg.connect(postgres_url) as other:
@@ -68,29 +69,33 @@ def test_of_a_store_that_is_up_to_date_the_sql_is_a_comment(url: str) -> None:
     assert re.fullmatch(rf"-- .* has version {schema.VERSION}, there is nothing to do\n", said.sql)
 
 
-def test_the_sql_is_that_from_the_version_of_the_database_on(url: str, version_2: None) -> None:
+def test_the_sql_is_that_from_the_version_of_the_database_on(
+    url: str, postgres_url: str, version_2: None
+) -> None:
     said = migrate_store(url, only_sql=True)
     assert (said.before, said.after) == (1, 2)
     assert said.sql.startswith("-- distqueue: schema ")
     assert "from version 1 to version 2\n" in said.sql
     assert "CREATE TABLE" not in said.sql
-    carry_out(said.sql, url)
+    carry_out(said.sql, postgres_url)
     assert migrate_store(url).before == 2
 
 
-def test_the_sql_changes_nothing_where_the_version_is_another_one(url: str, version_2: None) -> None:
+def test_the_sql_changes_nothing_where_the_version_is_another_one(
+    url: str, postgres_url: str, version_2: None
+) -> None:
     told, again = migrate_store(url, only_sql=True).sql, migrate_store(url, only_sql=True, since=0).sql
-    carry_out(told, url)
+    carry_out(told, postgres_url)
     with pytest.raises(psycopg.errors.RaiseException, match="does not have version 1 any more"):
-        carry_out(told, url)
+        carry_out(told, postgres_url)
     with pytest.raises(psycopg.errors.DuplicateTable):
-        carry_out(again, url)
+        carry_out(again, postgres_url)
     assert migrate_store(url).before == 2
 
 
-def carry_out(sql: str, url: str) -> None:
+def carry_out(sql: str, server: str) -> None:
     """Give what was printed to the server, as ``psql`` does."""
-    with psycopg.connect(url.partition("?")[0], autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.encode())
 
 

@@ -12,6 +12,7 @@ from distqueue.commands import Ack, Claim, Command, Fence, Find, Pause, Put, Rej
 from distqueue.errors import AlreadySettled, InvalidTask, LeaseLost, Moved, Refused
 from distqueue.fences import FenceLevel
 from distqueue.opening import open_broker
+from distqueue.outcomes import expect
 from distqueue.results import Claimed, Found, Lease, Outcome, Settled, Stored
 
 
@@ -28,8 +29,7 @@ def put(broker: Broker, *task_ids: str, queue: str = "work") -> None:
 
 
 def leases(outcome: Outcome) -> list[Lease]:
-    assert isinstance(outcome, Claimed)
-    return outcome.leases
+    return expect(outcome, Claimed).leases
 
 
 def claim(token: str, count: int = 2, queue: str = "work") -> Claim:

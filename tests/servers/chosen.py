@@ -39,13 +39,18 @@ def own_postgres() -> Server:
 def new_store(server: str) -> Iterator[str]:
     """Make a store in a schema of its own, which is dropped in the end."""
     schema = f"t{uuid4().hex[:12]}"
-    url = f"{server}{'&' if '?' in server else '?'}schema={schema}"
+    url = with_query(server, f"schema={schema}")
     migrate_store(url)
     try:
         yield url
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+
+
+def with_query(url: str, query: str) -> str:
+    """Return a URL with more options, ``NAME=VALUE&…``, than it has."""
+    return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
 def postgres_programs() -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distqueue.conformance.harness import Harness, harness_for
 from distqueue.conformance.suite.subject import Subject
-from tests.servers.chosen import URL, own_postgres, postgres_url
+from tests.servers.chosen import URL, own_postgres, postgres_url, with_query
 
 
 class Restarts(Harness):
@@ -36,5 +36,5 @@ class OnPostgreSQL(Subject):
         options = self.url.partition("?")[2]
         kind = self.harness or harness_for(self.url)
         rig = type(kind.__name__, (Restarts, kind), {})
-        made: Harness = rig(f"{server}{'&' if '?' in server else '?'}{options}", directory)
+        made: Harness = rig(with_query(server, options), directory)
         return made

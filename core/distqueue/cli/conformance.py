@@ -28,7 +28,12 @@ def conformance(
             show_default=False,
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out the clauses that take long.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Leave out the clauses that take long, and try a quarter of the random examples."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="What random tests begin with.")] = 0,
     select: Annotated[
         str, typer.Option("-k", metavar="EXPRESSION", help="Only tests whose names match, as with pytest.")

@@ -32,15 +32,18 @@ _STATES: Final = {"passed": State.PASS, "failed": State.FAIL, "skipped": State.N
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of a run."""
     group = parser.getgroup("distqueue", "the conformance suite of distqueue")
-    group.addoption("--distqueue-url", help="the store to test, with {tmp} or {name} in it")
     group.addoption("--distqueue-report", type=Path, metavar="FILE", help="write what was found, as JSON")
-    group.addoption("--distqueue-quick", action="store_true", help="leave out the clauses that take long")
+    group.addoption(
+        "--distqueue-quick",
+        action="store_true",
+        help="leave out what takes long, and try a quarter of the random examples",
+    )
     group.addoption("--distqueue-seed", type=int, default=0, metavar="N", help="what random tests begin with")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the URL, and gather results where a report is asked for: in the process that others report to."""
-    if (url := config.option.distqueue_url or os.environ.get(URL)) is not None:
+    if (url := os.environ.get(URL)) is not None:
         from distqueue.conformance.url import TestURL
 
         TestURL.url = url

@@ -77,7 +77,7 @@ class ThroughASocket(Subject):
 
     def examples(self, most: int) -> int:
         # What random walks find out about the store itself, they find out without a broker process, too.
-        return super().examples(max(1, most // 4))
+        return min(super().examples(most), max(1, most // 4))
 
     def make_rig(self, directory: Path) -> Harness:
         self.servings: dict[str, Serving] = {}

@@ -6,4 +6,4 @@ from distqueue.conformance import BackendConformance
 
 
 class TestURL(BackendConformance):
-    """The store that ``--distqueue-url`` or the environment names: the plugin sets ``url`` beforehand."""
+    """The store that the environment names: the plugin sets ``url`` beforehand."""

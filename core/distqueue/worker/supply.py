@@ -128,9 +128,6 @@ class Supply:
         if isinstance(command, Release) and command.delay and not self._capabilities.delay:
             command = replace(command, delay=0.0)
         settling = Settling(running, command)
-        if type(command) is Ack and not command.then:
-            self._unsettled.add(settling)  # which always fits
-            return
         try:
             check_batch([command], self._capabilities)
         except TooLarge as refusal:  # no call could take it, nor anything that is settled with it

@@ -31,8 +31,7 @@ from distqueue.worker.running import Running
 from distqueue.worker.source import Source
 from distqueue.worker.supply import Supply
 from distqueue.worker.tally import Tally
-from distqueue.worker.telling import tell_ended, tell_started
-from distqueue.worker.warnings import warn_of_short_leases, warn_of_strangers
+from distqueue.worker.telling import tell_ended, tell_started, warn_of_short_leases, warn_of_strangers
 from distqueue.worker.wire import UNKNOWN_PAUSE, FromChild, Ready, Result, TaskInfo, Unusable
 
 _LAST_WORDS: Final = 10.0
