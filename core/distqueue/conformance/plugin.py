@@ -73,14 +73,15 @@ class Gathering:
         self._subjects: dict[str, SubjectReport] = {}
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Write down where the run is: a test may end the whole process.
+        """Write down where the run is: a test may end the whole process, if it does not run in another one.
 
         A copy of the process that a backend has forked, and not ended, is ended here.
         """
         if os.getpid() != self._pid:
             os.write(2, b"a backend forked the process of the test before, and did not end the copy\n")
             os._exit(1)
-        self.write(f"its process ended in {nodeid.rpartition('::')[2]}")
+        if not self._config.pluginmanager.hasplugin("dsession"):  # pytest-xdist's
+            self.write(f"its process ended in {nodeid.rpartition('::')[2]}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a test, or the beginning or end of one that went wrong."""
