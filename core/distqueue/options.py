@@ -6,7 +6,6 @@ a configuration file.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -67,6 +66,8 @@ def choices(name: str, existing: Iterable[str]) -> str:
 
 def nearest(name: str, existing: Iterable[str]) -> str | None:
     """Return the name most like ``name``, or ``None`` if none is like it."""
+    import difflib  # which takes 5 ms, and only a mistake needs
+
     return next(iter(difflib.get_close_matches(name, list(existing), n=1)), None)
 
 
