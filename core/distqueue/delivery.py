@@ -13,7 +13,7 @@ from typing import Any, Self
 from distqueue.commands import Ack, Command, Extend, Put, Reject, Release, Retry, Settle
 from distqueue.errors import DistqueueError, InvalidTask, LeaseLost, Refused, SettleRefused, TaskGone
 from distqueue.limits import MAX_TRACEBACK, cut_error
-from distqueue.outcomes import expect
+from distqueue.outcomes import PASSING, expect
 from distqueue.payload import decode
 from distqueue.results import Lease, Outcome, Settled
 from distqueue.session import Session
@@ -175,7 +175,8 @@ class _Handed:
         return expect(outcome, Settled)
 
     def _extended(self, command: Extend, began: float, outcome: Outcome) -> Settled:
-        self.lost = isinstance(outcome, Refused)
+        if not isinstance(outcome, PASSING):
+            self.lost = isinstance(outcome, Refused)
         settled = expect(outcome, Settled)
         self._seconds = command.lease
         self._began = began

@@ -139,6 +139,10 @@ class ShardUnavailable(Refused):
     """The part of the store that the command goes to is damaged or busy; the other parts go on."""
 
 
+class Held(Refused):
+    """An open transaction of somebody else's holds what the command needs; try again once that has ended."""
+
+
 class BatchRefused(Refused):
     """Some tasks of a ``put_many`` or ``ack_many`` were refused, the others are stored or acked.
 

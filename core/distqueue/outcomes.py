@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
-from distqueue.errors import BatchRefused, Refused, ShardUnavailable, StoreFailed, StoreFull
+from distqueue.errors import BatchRefused, Held, Refused, ShardUnavailable, StoreFailed, StoreFull
 from distqueue.results import Claimed, Lease, Outcome, Result
 
-PASSING: Final = (StoreFull, ShardUnavailable)
-"""What a store says that takes the same command once there is room, or the shard is there again."""
+PASSING: Final = (StoreFull, ShardUnavailable, Held)
+"""What a store says that takes the same command once there is room, the shard is there or nobody holds it."""
 
 
 def expect[R: Result](outcome: Outcome, kind: type[R]) -> R:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from distqueue import Queue, StoreBusy
+from distqueue import Queue, StoreBusy, errors
 from distqueue.broker import Broker
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Claim, Command, Extend, Put
@@ -23,12 +23,12 @@ from .conftest import Until
 
 
 class Watched(Broker):
-    """Counts the renewals of each call, can hold them, and refuses some of them as busy."""
+    """Counts the renewals of each call, can hold them, and refuses some of them as busy or as held."""
 
     def __init__(self) -> None:
         self.inner = MemoryBackend()
         self.renewals: list[int] = []
-        self.busy = 0
+        self.busy = self.held = 0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -43,6 +43,9 @@ class Watched(Broker):
             if self.busy:
                 self.busy -= 1
                 raise StoreBusy("locked by 17")
+            if self.held:
+                self.held -= 1
+                return [errors.Held("held by another transaction") for _ in commands]
         return self.inner.apply(commands)
 
     def wait(self, queue: str, seen: Seen, timeout: float | None) -> Seen:
@@ -183,6 +186,20 @@ def test_a_renewal_that_finds_the_store_busy_is_tried_again(
             until(lambda: len(broker.renewals) >= 3)
             assert not delivery.lost
     assert "locked by 17" in caplog.text
+
+
+def test_an_extension_that_somebody_holds_up_loses_nothing() -> None:
+    broker = Watched()
+    with Queue.over(GroupCommit(broker)) as queue:
+        queue.put(1)
+        delivery = queue.get()
+        assert delivery is not None
+        broker.held = 1
+        with pytest.raises(errors.Held):
+            delivery.extend()
+        assert not delivery.lost
+        delivery.extend()
+        delivery.ack()
 
 
 def test_a_lease_is_lost_once_the_store_was_busy_for_too_long(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psycopg
 import pytest
+from msgspec.json import encode
 
 from distqueue.broker import Broker
-from distqueue.commands import Ack, Claim, Put
-from distqueue.errors import Refused, StoreBusy
+from distqueue.commands import Ack, Claim, Command, Extend, Put
+from distqueue.errors import Held, StoreBusy
 from distqueue.opening import open_broker
-from distqueue.results import Claimed, Outcome, Stored
+from distqueue.results import Claimed, Outcome, Settled, Stored
 from distqueue_backends.postgresql.writing import arrays
+from tests.worker.conftest import Bench, wait_until
 
 
 @pytest.fixture
@@ -21,6 +24,14 @@ def broker(url: str) -> Iterator[Broker]:
     broker.apply([Put.make("work", "first", b"1"), Claim(queue="work", token="first")])  # noqa: S106 - of a claim
     yield broker
     broker.close()
+
+
+@pytest.fixture
+def bench(url: str, tmp_path: Path) -> Iterator[Bench]:
+    """The app of the tests of workers, in a schema."""
+    bench = Bench(tmp_path, url)
+    yield bench
+    bench.close()
 
 
 def put_open(other: psycopg.Connection, *puts: Put) -> None:
@@ -40,12 +51,44 @@ def test_the_others_of_a_call_are_stored(other: psycopg.Connection, broker: Brok
     wants = Put.make("work", "b", b"1", unique=held.options.unique)
     first, second, third = broker.apply([Put.make("work", "a", b"1"), wants, Put.make("work", "c", b"1")])
     assert (type(first), type(third)) == (Stored, Stored)
-    assert isinstance(second, Refused)
+    assert isinstance(second, Held)
     assert "another transaction" in str(second)
     with pytest.raises(StoreBusy, match="nothing was stored"):
         broker.apply([wants])
     other.rollback()
     assert isinstance(broker.apply([wants])[0], Stored)
+
+
+def test_what_is_held_of_settlements_is_settled_later(other: psycopg.Connection, broker: Broker) -> None:
+    broker.apply([Put.make("work", "grouped", b"1", group="g"), Put.make("work", "free", b"1")])
+    (outcome,) = broker.apply([Claim(queue="work", token="second", count=2)])  # noqa: S106 - of a claim
+    assert isinstance(outcome, Claimed)
+    acks: list[Command] = [Ack(queue="work", receipt=lease.receipt) for lease in outcome.leases]
+    other.execute("SELECT FROM hidden FOR UPDATE")
+    extends: list[Command] = [Extend(queue="work", receipt=lease.receipt) for lease in outcome.leases]
+    assert [type(each) for each in broker.apply(extends)] == [Held, Held]
+    other.rollback()
+    put_open(other, Put.make("work", "next", b"1", group="g"))
+    assert [type(each) for each in broker.apply([*extends, *acks])] == [Settled, Settled, Held, Settled]
+    other.rollback()
+    assert isinstance(broker.apply(acks[:1])[0], Settled)
+
+
+def test_a_handler_is_done_though_its_group_is_held_when_it_ends(
+    other: psycopg.Connection, bench: Bench
+) -> None:
+    payload = {"task": "until", "args": {"path": str(bench.directory / "go")}}
+    task_id = bench.queue.put(payload, group="g", max_attempts=1).task_id
+    worker = bench.start("-c", "2")  # it asks for more together with the ack
+    bench.wait_for_notes(1)
+    put_open(other, Put.make(bench.queue.name, "next", encode(payload), group="g"))
+    bench.release()
+    wait_until(lambda: "(until) could not be settled" in bench.log.read_text(), bench.log)
+    other.commit()
+    wait_until(lambda: bench.queue.find(task_id) is None and bench.queue.find("next") is None, bench.log)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert [note.task_id for note in bench.notes("begin")] == [task_id, "next"]
 
 
 def test_a_task_that_is_committed_late_is_not_passed_by(other: psycopg.Connection, broker: Broker) -> None:

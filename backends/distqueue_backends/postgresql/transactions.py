@@ -16,9 +16,9 @@ from distqueue.broker.again import apply_again
 from distqueue.commands import Ack, Command, Put
 from distqueue.errors import (
     Closed,
+    Held,
     InvalidTask,
     OutcomeUnknown,
-    Refused,
     StoreBusy,
     StoreError,
     StoreFailed,
@@ -179,7 +179,7 @@ class Transactions(Backend):
                     with self.in_use.transaction():
                         outcomes += self.carry_out([command])
                 except BLOCKED as error:
-                    outcomes.append(Refused(str(busy(self.url, error))))
+                    outcomes.append(Held(str(busy(self.url, error))))
                 except _UNBINDABLE as error:
                     outcomes.append(
                         InvalidTask(f"a text or a number in the command is not allowed: {first_line(error)}")
