@@ -37,29 +37,27 @@ BEGIN
     -- Found and locked first: each statement after this one sees the newest version of what is locked.
     SELECT array_agg(u.ord), array_agg(h.at), array_agg(t.at), array_agg(u.tid), array_agg(t.crc),
         array_agg(u.deliveries), array_agg(u.token),
-        bool_or(t.keep_done > 0 OR h.failures > 0 OR t.grp IS NOT NULL OR t.uniq IS NOT NULL)
+        bool_or(t.keep_done > 0 OR u.deliveries > 1 OR t.grp IS NOT NULL OR t.uniq IS NOT NULL)
         INTO _ok, _out, _over, _gone, _crcs, _counts, _given, _is_special
     FROM unnest(_tids, _tokens, _deliveries) WITH ORDINALITY AS u (tid, token, deliveries, ord)
     CROSS JOIN LATERAL (SELECT x.ctid AS at, x.id, x.crc, x.keep_done, x.grp, x.uniq
         FROM task x WHERE x.q + 0 = r.q AND x.tid = u.tid OFFSET 0) t
-    CROSS JOIN LATERAL (SELECT x.ctid AS at, x.failures FROM hidden x
+    CROSS JOIN LATERAL (SELECT x.ctid AS at FROM hidden x
         WHERE x.q = r.q AND x.id = t.id AND x.leased AND x.until > _now
             AND x.token = u.token AND x.deliveries = u.deliveries FOR UPDATE) h;
     IF _is_special THEN
         SELECT array_agg(u.at) FILTER (WHERE t.keep_done = 0), array_agg(u.tid) FILTER (WHERE t.keep_done = 0),
             array_agg(u.crc) FILTER (WHERE t.keep_done = 0), array_agg(u.deliveries) FILTER (WHERE t.keep_done = 0),
             array_agg(u.token) FILTER (WHERE t.keep_done = 0),
-            array_agg(t.id) FILTER (WHERE h.failures > 0 AND t.keep_done = 0),
+            array_agg(t.id) FILTER (WHERE u.deliveries > 1 AND t.keep_done = 0),  -- a redrive sets failures to 0
             array_agg(t.id) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
             array_agg(t.grp) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
             array_agg(t.uniq) FILTER (WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL),
             array_agg(u.ord) FILTER (WHERE t.keep_done > 0),
             array_agg(_now + t.keep_done) FILTER (WHERE t.keep_done > 0)
             INTO _over, _gone, _crcs, _counts, _given, _failed, _ids, _grps, _uniqs, _kept, _untils
-        FROM unnest(_ok, _out, _over, _gone, _crcs, _counts, _given)
-            AS u (ord, hidden_at, at, tid, crc, deliveries, token)
-        CROSS JOIN LATERAL (SELECT x.id, x.keep_done, x.grp, x.uniq FROM task x WHERE x.ctid = u.at OFFSET 0) t
-        CROSS JOIN LATERAL (SELECT x.failures FROM hidden x WHERE x.ctid = u.hidden_at OFFSET 0) h;
+        FROM unnest(_ok, _over, _gone, _crcs, _counts, _given) AS u (ord, at, tid, crc, deliveries, token)
+        CROSS JOIN LATERAL (SELECT x.id, x.keep_done, x.grp, x.uniq FROM task x WHERE x.ctid = u.at OFFSET 0) t;
     END IF;
     IF _kept IS NOT NULL THEN
         INSERT INTO done (q, id, line, place, size, failures, deliveries, token, settled, until)
