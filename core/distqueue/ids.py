@@ -40,13 +40,18 @@ def make_receipt(task_id: str, deliveries: int, token: str) -> str:
 def parse_receipt(receipt: str) -> tuple[str, int, str]:
     """Return the task id, delivery number and token in a receipt.
 
+    A delivery has one receipt: its number in another spelling, such as ``01`` or ``+1``, is none.
+
     Raises:
         LeaseLost: it is not a receipt at all, so it cannot be the newest one.
     """
     try:
-        deliveries, token, task_id = receipt.split(".", 2)
-        return task_id, int(deliveries), token
+        number, token, task_id = receipt.split(".", 2)
+        deliveries = int(number)
+        if str(deliveries) != number:
+            raise ValueError(number)
     except (ValueError, AttributeError):
         raise LeaseLost(
             f"{receipt!r:.80} is not a receipt; use the one that the delivery came with"
         ) from None
+    return task_id, deliveries, token

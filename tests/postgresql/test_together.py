@@ -52,6 +52,14 @@ def test_what_is_acked_is_gone_and_the_next_are_there(broker: Broker) -> None:
     assert broker.apply([Find(queue="work", task_id="a")]) == [Found(task=None)]
 
 
+def test_a_receipt_in_another_spelling_settles_nothing(broker: Broker) -> None:
+    put(broker, "a")
+    (first,) = broker.apply([claim("one")])
+    (lease,) = leases(first)
+    other = Ack(queue="work", receipt=f"0{lease.receipt}")
+    assert [type(outcome) for outcome in broker.apply([*acks(first), other])] == [Settled, LeaseLost]
+
+
 def test_it_is_one_transaction(broker: Broker, other: psycopg.Connection) -> None:
     put(broker, "a", "b", "c", "d")
     (first,) = broker.apply([claim("one")])

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from distqueue.commands import Cancel, Claim, Command, Extend, Find, Purge, Reject, Release, Retry, Settle
+from distqueue.commands import (
+    Ack,
+    Cancel,
+    Claim,
+    Command,
+    Extend,
+    Find,
+    Purge,
+    Reject,
+    Release,
+    Retry,
+    Settle,
+)
 from distqueue.errors import AlreadySettled, LeaseLost, PayloadMismatch, Refused, TaskGone, UniqueTaken
 from distqueue.results import Claimed, Found, Lease, Settled, Stored
 from distqueue.retry import Backoff
@@ -56,6 +68,17 @@ def test_settling_twice(table: MemoryBackend, lease: Lease, verb: str, again: st
         assert verb in str(second)
     assert isinstance(one(table, Extend(queue="q", receipt=lease.receipt)), AlreadySettled)
     assert state_of(table) == before
+
+
+@pytest.mark.parametrize("number", ["01", "+1", "0_1", " 1", "1 ", "1\n", "\N{ARABIC-INDIC DIGIT ONE}"])
+def test_a_receipt_has_one_spelling(table: MemoryBackend, number: str) -> None:
+    table.apply([put("a")])
+    (lease,) = claimed(table)
+    other = f"{number}{lease.receipt.removeprefix('1')}"
+    refused = one(table, Ack(queue="q", receipt=other))
+    assert isinstance(refused, LeaseLost)
+    assert "is not a receipt" in str(refused)
+    assert isinstance(one(table, Ack(queue="q", receipt=lease.receipt)), Settled)
 
 
 @pytest.mark.parametrize("verb", VERBS)
