@@ -10,11 +10,14 @@ from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
+from psycopg import IsolationLevel
 
 from distqueue import Queue
 from distqueue.errors import DistqueueError, StoreBusy, StoreError, StoreFailed
 from distqueue.opening import migrate_store
+from distqueue_backends.postgresql import bells
 from distqueue_backends.postgresql.schema import VERSION
+from tests.broker.conftest import wait_until
 from tests.servers.postgresql import Server
 
 SECRET = "s3cret-of-the-role"
@@ -141,3 +144,24 @@ def test_what_a_role_has_by_default_changes_nothing(
         queues = [opened.enter_context(Queue(url)) for _ in range(4)]
         assert sum(threads.map(work, queues)) == 20
         assert queues[0].stats().remembered == 20
+        connection = opened.enter_context(psycopg.connect(url.partition("?")[0]))
+        connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
+        opened.enter_context(Queue(url, name="new")).put(1, connection=connection)
+
+
+@pytest.mark.parametrize("options", ["", "&listen=off"])
+def test_ids_are_forgotten_for_a_role_that_only_reads_by_default(
+    url: str, admin: psycopg.Connection, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bells, "TIDY_EVERY", 0.0)
+    admin.execute("GRANT CREATE ON DATABASE postgres TO guest")
+    admin.execute("ALTER ROLE guest SET default_transaction_read_only = on")
+    url = url.replace("guarded", f"tidy{len(options)}") + options
+    migrate_store(url)
+    with Queue(f"{url}&dedup_window=0&dedup_max=0") as queue:
+        queue.put(1)
+        delivery = queue.get(timeout=0)
+        assert delivery is not None
+        delivery.ack()
+        queue.put(2)  # what is put wakes who tidies up
+        wait_until(lambda: queue.stats().remembered == 0, "the memory of an id to be tidied up")

@@ -68,6 +68,7 @@ CANCEL: Final = "SELECT * FROM {}.cancel(%s, %s)"
 PURGE: Final = "SELECT * FROM {}.purge(%s, %s::text[])"
 REDRIVE: Final = "SELECT * FROM {}.redrive(%s, %s::text, %b::bytea)"
 SET_PAUSED: Final = "SELECT * FROM {}.set_paused(%s, %s)"
+TIDY: Final = "SELECT {}.tidy(%s::float8, %s::int4)"
 QUEUES: Final = "SELECT name, fence, note FROM {}.queue ORDER BY name"
 _NO_FENCE: Final = (FenceLevel.NONE.value,)
 _LETS_SETTLE: Final = (FenceLevel.NONE.value, FenceLevel.DRAINING.value)
@@ -143,17 +144,21 @@ class PostgresBackend(Looking):
         session.hold("synchronous_commit", self._server.commit)
 
     def _make_bells(self) -> Bells:
-        tidy = f"SELECT {self.schema}.tidy(%s::float8, %s::int4)"
-        window, most = self.options.dedup_window, self.options.dedup_max
         # A notification that is lost is none that anybody relies on.
         settled = settings(self.options) | {"synchronous_commit": "off"}
         session = Session(self._parameters, settled, is_pooled=self.session.is_pooled)
         return Bells(
             session,
             channel_of(self.options.schema),
-            lambda session: session.execute(tidy, (window, most)),
+            self._tidy,
             may_listen=not self.session.is_pooled,
         )
+
+    def _tidy(self, session: Session) -> None:
+        connection = session.connection
+        with session.transaction(connection):
+            keeps = (self.options.dedup_window, self.options.dedup_max)
+            session.query(connection, TIDY.replace("{}", self.schema), keeps)
 
     def tell(self) -> None:
         self._bells.ring(self.rung, is_dirty=self.is_dirty)

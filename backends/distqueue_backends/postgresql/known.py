@@ -18,15 +18,13 @@ from distqueue_backends.postgresql.bells import channel_of
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.options import PostgresOptions, Switch
 from distqueue_backends.postgresql.schema import check_version
-from distqueue_backends.postgresql.server import PATIENCE, in_milliseconds, settings
+from distqueue_backends.postgresql.server import settings
 from distqueue_backends.postgresql.session import Session, complaint
 from distqueue_backends.postgresql.watching import Watch
 
 _STORE: Final = "SELECT uuid::text FROM {}.store"
-_BRIEFLY: Final = f"SELECT set_config('lock_timeout', '{in_milliseconds(PATIENCE)}', true), "
-"""What begins a statement that may wait for locks, also where a pooler keeps no settings."""
-_MAKE_QUEUE: Final = _BRIEFLY + "{}.make_queue(%s)"
-_TICK: Final = _BRIEFLY + "{}.look(%s)"
+_MAKE_QUEUE: Final = "SELECT {}.make_queue(%s)"
+_TICK: Final = "SELECT {}.look(%s)"
 
 
 class KnownStore:
@@ -99,7 +97,9 @@ class KnownStore:
         return Session(parameters(self._url, self._options), settings(self._options), is_pooled=is_pooled)
 
     def _ask(self, session: Session, statement: str, *arguments: object) -> list[Any]:
-        return session.execute(statement.replace("{}", self._schema), arguments)
+        connection = session.connection
+        with session.transaction(connection):
+            return session.query(connection, statement.replace("{}", self._schema), arguments)
 
 
 _KNOWN: Final[dict[tuple[str, PostgresOptions], KnownStore]] = {}

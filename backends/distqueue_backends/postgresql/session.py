@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -78,7 +79,7 @@ class Session:
         if self.is_pooled:
             self.settings[name] = value
         elif self._connection is not None:
-            _set(self._connection, {name: value})
+            _set(self._connection, {name: value}, is_local=False)
 
     def connect(self, patience: float) -> Connection:
         """Return the connection, and try for so many seconds to make one.
@@ -97,6 +98,19 @@ class Session:
                     raise StoreBusy(f"{lost}; nothing was stored") from None
             tries += 1
             time.sleep(pause)
+
+    @contextmanager
+    def transaction(
+        self, connection: Connection, settings: Mapping[str, str] | None = None
+    ) -> Iterator[None]:
+        """Carry out the block in a transaction, on a connection that was looked at before.
+
+        The settings of the session hold in it also where a pooler keeps none, and with them ``settings``.
+        """
+        with connection.transaction():
+            kept = self.settings if self.is_pooled else {}
+            _set(connection, {**kept, **(settings or {})}, is_local=True)
+            yield
 
     def execute(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Execute a statement and return its rows, values in binary."""
@@ -156,7 +170,7 @@ class Session:
                 connection.isolation_level, connection.read_only = IsolationLevel.READ_COMMITTED, False
             else:
                 connection.prepare_threshold = 5
-                _set(connection, self.settings)
+                _set(connection, self.settings, is_local=False)
             self._end_what_was_left(connection)
             if self._inspect is not None:
                 self._inspect(self)
@@ -181,9 +195,10 @@ def _unreachable(error: psycopg.Error) -> Lost | StoreBusy:
     return Lost(why, sent=False)
 
 
-def _set(connection: Connection, settings: Mapping[str, str]) -> None:
-    names = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+def _set(connection: Connection, settings: Mapping[str, str], *, is_local: bool) -> None:
+    """Let settings hold, if ``is_local`` until the transaction ends."""
     if settings:
+        names = ", ".join([f"set_config(%s, %s, {is_local})"] * len(settings))
         connection.execute(f"SELECT {names}".encode(), [part for pair in settings.items() for part in pair])
 
 

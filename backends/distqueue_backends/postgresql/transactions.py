@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -133,8 +133,7 @@ class Transactions(Backend):
         if _is_one_statement(commands) and not self.session.is_pooled:
             outcomes = self.carry_out(commands)
         else:
-            with self.in_use.transaction():
-                self._set(self._all_settings())
+            with self.session.transaction(self.in_use):
                 outcomes = self.carry_out(commands)
         self.tell()
         return outcomes
@@ -149,8 +148,7 @@ class Transactions(Backend):
         for level in (*[IsolationLevel.REPEATABLE_READ] * 5, IsolationLevel.READ_COMMITTED):
             self.in_use.isolation_level = level
             try:
-                with self.in_use.transaction():
-                    self._set(self._all_settings())
+                with self.session.transaction(self.in_use):
                     return self.carry_out(commands)
             except psycopg.errors.SerializationFailure:
                 continue
@@ -162,8 +160,8 @@ class Transactions(Backend):
     def _patiently(self, commands: Sequence[Command]) -> list[Outcome]:
         """Carry out a command that waits for somebody else's transaction."""
         self._begin()
-        with self.in_use.transaction():
-            self._set({**self._all_settings(), "lock_timeout": in_milliseconds(self.options.lock_timeout)})
+        lock_timeout = in_milliseconds(self.options.lock_timeout)
+        with self.session.transaction(self.in_use, {"lock_timeout": lock_timeout}):
             outcomes = self.carry_out(commands)
         self.tell()
         return outcomes
@@ -172,8 +170,7 @@ class Transactions(Backend):
         """Carry out commands in one transaction, without those that wait for somebody else's."""
         self._begin()
         outcomes: list[Outcome] = []
-        with self.in_use.transaction():
-            self._set({**self._all_settings(), "lock_timeout": in_milliseconds(ALONE)})
+        with self.session.transaction(self.in_use, {"lock_timeout": in_milliseconds(ALONE)}):
             for command in commands:
                 try:
                     with self.in_use.transaction():
@@ -189,16 +186,6 @@ class Transactions(Backend):
 
     def _begin(self) -> None:
         self.rung, self.is_dirty, self.handed_out = set(), False, 0
-
-    def _all_settings(self) -> dict[str, str]:
-        """Return what a pooler did not keep."""
-        return self.session.settings if self.session.is_pooled else {}
-
-    def _set(self, settings: Mapping[str, str]) -> None:
-        """Let settings hold until the transaction ends."""
-        if settings:
-            names = ", ".join(["set_config(%s, %s, true)"] * len(settings))
-            self.ask(f"SELECT {names}", [part for pair in settings.items() for part in pair])
 
     def ask(self, statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
         """Execute a statement in the transaction of the call; in it {} stands for the schema."""
