@@ -40,6 +40,14 @@ def put_open(other: psycopg.Connection, *puts: Put) -> None:
     other.execute(statement.replace("{}.", ""), (puts[0].queue, ["none"], 300.0, False, *columns))
 
 
+def have_done(broker: Broker, *task_ids: str) -> None:
+    """Let the ids of tasks be remembered."""
+    broker.apply([Put.make("work", each, b"1") for each in task_ids])
+    (outcome,) = broker.apply([Claim(queue="work", token="done", count=len(task_ids))])  # noqa: S106 - of a claim
+    assert isinstance(outcome, Claimed)
+    broker.apply([Ack(queue="work", receipt=lease.receipt) for lease in outcome.leases])
+
+
 def claimed(outcomes: Sequence[Outcome]) -> list[str]:
     assert isinstance(outcomes[0], Claimed)
     return [lease.task_id for lease in outcomes[0].leases]
@@ -106,10 +114,7 @@ def test_what_an_open_put_forgets_is_tidied_around(
 ) -> None:
     """The memory of an id is stale, and somebody's open transaction puts a task of this id."""
     broker = open_broker(url)
-    broker.apply([Put.make("work", each, b"1") for each in ("a", "b")])
-    (outcome,) = broker.apply([Claim(queue="work", token="first", count=2)])  # noqa: S106 - of a claim
-    assert isinstance(outcome, Claimed)
-    broker.apply([Ack(queue="work", receipt=lease.receipt) for lease in outcome.leases])
+    have_done(broker, "a", "b")
     statement, columns = arrays([Put.make("work", "a", b"1")])
     assert (
         other.execute(statement.replace("{}.", ""), ("work", ["none"], 0.0, False, *columns)).fetchall() == []
@@ -121,4 +126,17 @@ def test_what_an_open_put_forgets_is_tidied_around(
         assert tidying.execute("SELECT tid FROM gone").fetchall() == [("a",)]
     other.rollback()
     assert broker.apply([Put.make("work", "a", b"1")]) == [Stored(task_id="a", duplicate=True)]
+    broker.close()
+
+
+def test_tidying_writes_nothing_to_what_it_keeps(other: psycopg.Connection, url: str) -> None:
+    broker = open_broker(url)
+    have_done(broker, "old", "young", "younger")
+    other.execute("UPDATE gone SET at = at - 100 WHERE tid = 'old'")
+    other.execute("SELECT tidy(50, 2)")
+    other.commit()
+    assert other.execute("SELECT tid, xmax::text FROM gone ORDER BY n").fetchall() == [
+        ("young", "0"),
+        ("younger", "0"),
+    ]
     broker.close()

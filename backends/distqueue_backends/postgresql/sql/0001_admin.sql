@@ -196,9 +196,10 @@ BEGIN
     FOR _q IN SELECT q FROM queue LOOP
         SELECT n INTO _cut FROM gone WHERE q = _q ORDER BY q DESC, n DESC OFFSET _most LIMIT 1;
         FOR _turn IN 1..50 LOOP
-            DELETE FROM gone WHERE ctid = ANY (ARRAY(SELECT ctid FROM gone WHERE q = _q ORDER BY q, n LIMIT 2000
-                    FOR UPDATE SKIP LOCKED))  -- a put in an open transaction may have one
-                AND (at <= _now - _window OR n <= _cut);
+            -- What is too young is not locked: a lock is written, too. A put in an open transaction may have one.
+            DELETE FROM gone WHERE ctid = ANY (ARRAY(SELECT g.ctid FROM gone g WHERE g.ctid = ANY (ARRAY(
+                SELECT x.ctid FROM (SELECT y.ctid, y.at, y.n FROM gone y WHERE y.q = _q ORDER BY y.q, y.n LIMIT 2000) x
+                WHERE x.at <= _now - _window OR x.n <= _cut)) FOR UPDATE SKIP LOCKED));
             GET DIAGNOSTICS _deleted = ROW_COUNT;
             EXIT WHEN _deleted < 2000;
         END LOOP;
