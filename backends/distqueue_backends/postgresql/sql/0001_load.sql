@@ -5,7 +5,7 @@ CREATE FUNCTION load(_name text, _source text, _window float8, _tid text, _crc b
     _headers text, _token text, _settled text, _error bytea, _data bytea,
     OUT code text, OUT detail text, OUT more text, OUT q int, OUT id bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE r queue; _its smallint; _holder text; _last bigint; _is_live boolean; _is_head boolean := true;
+DECLARE r queue; _its smallint; _holder text; _last bigint; _now float8; _is_live boolean; _is_head boolean := true;
 BEGIN
     IF _source = '' THEN r := enter_new(_name); ELSE r := enter(_name); END IF;
     IF r.fence NOT IN ('none', 'filling') THEN
@@ -16,39 +16,47 @@ BEGIN
         code := 'not filled';
         RETURN;
     END IF;
-    IF EXISTS (SELECT FROM task t WHERE t.q + 0 = r.q AND t.tid = _tid)
-        OR EXISTS (SELECT FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid AND g.at > clock() - _window) THEN
+    IF _state IS NULL THEN
+        id := nextval('number');
+    ELSE
+        SELECT last_value INTO _last FROM number;
+        IF greatest(_number, _place) >= _last THEN  -- others may be counting on: go far ahead of them
+            PERFORM setval('number', greatest(_number, _place) + 1000000);
+        END IF;
+        id := _number;
+        IF _number <= (SELECT max(t.id) FROM task t WHERE t.q = r.q) THEN
+            id := nextval('number');
+        END IF;
+    END IF;
+    -- Also where only the id is remembered: a task of it that is just being put is waited for, and one that is
+    -- put later waits. Only then is it looked up what is remembered, as an ack may have committed meanwhile.
+    INSERT INTO task (q, id, tid, put_at, crc, data, line, max_attempts, expires_in, keep_done, grp, uniq,
+        publisher, headers) VALUES (r.q, load.id, _tid, _put_at, _crc, coalesce(_data, ''), coalesce(_line, 31),
+        _max_attempts, _expires_in, coalesce(_keep_done, 0), _grp, _uniq, _publisher, _headers)
+        ON CONFLICT ((q + 0), tid) DO NOTHING;
+    IF NOT found THEN
+        code := 'duplicate';
+        RETURN;
+    END IF;
+    _now := clock();
+    DELETE FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid AND g.at <= _now - _window;
+    IF EXISTS (SELECT FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid) THEN
+        DELETE FROM task t WHERE t.q = r.q AND t.id = load.id;
         code := 'duplicate';
         RETURN;
     END IF;
     IF _state IS NULL THEN
-        -- A task of this id that is just being put is waited for, and one put later waits, and then finds it.
-        INSERT INTO task (q, id, tid, put_at, crc, line, data)
-            VALUES (r.q, nextval('number'), _tid, _put_at, _crc, 31, '') ON CONFLICT ((q + 0), tid) DO NOTHING;
-        IF NOT found THEN
-            code := 'duplicate';
-            RETURN;
-        END IF;
-        DELETE FROM task t WHERE t.q + 0 = r.q AND t.tid = _tid;
+        DELETE FROM task t WHERE t.q = r.q AND t.id = load.id;
         INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)
-            VALUES (r.q, _tid, _put_at, _crc, _settled, _deliveries, _token)
-            ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
-                settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
+            VALUES (r.q, _tid, _put_at, _crc, _settled, _deliveries, _token);
         code := 'ok';
         RETURN;
-    END IF;
-    SELECT last_value INTO _last FROM number;
-    IF greatest(_number, _place) >= _last THEN  -- others may be counting on: go far ahead of them
-        PERFORM setval('number', greatest(_number, _place) + 1000000);
-    END IF;
-    id := _number;
-    IF _number <= (SELECT max(t.id) FROM task t WHERE t.q = r.q) THEN
-        id := nextval('number');
     END IF;
     _is_live := _state IN ('scheduled', 'ready', 'leased');
     IF _is_live AND _uniq IS NOT NULL THEN
         _holder := take_key(r.q, _uniq, id);
         IF _holder IS NOT NULL THEN
+            DELETE FROM task t WHERE t.q = r.q AND t.id = load.id;
             code := 'unique'; detail := _uniq; more := _holder;
             RETURN;
         END IF;
@@ -56,16 +64,13 @@ BEGIN
     IF _is_live AND _grp IS NOT NULL THEN
         _its := join_group(r.q, _grp, _line, id);
         IF _its <> _line THEN
+            DELETE FROM task t WHERE t.q = r.q AND t.id = load.id;
             DELETE FROM held h WHERE h.q = r.q AND h.key = _uniq AND h.id = load.id;
             code := 'group'; detail := _grp; more := (31 - _its)::text;
             RETURN;
         END IF;
         _is_head := NOT EXISTS (SELECT FROM member m WHERE m.q = r.q AND m.grp = _grp AND m.id < load.id);
     END IF;
-    INSERT INTO task (q, id, tid, put_at, crc, data, line, max_attempts, expires_in, keep_done, grp, uniq,
-        publisher, headers) VALUES (r.q, load.id, _tid, _put_at, _crc, _data, _line, _max_attempts, _expires_in,
-        _keep_done, _grp, _uniq, _publisher, _headers);
-    DELETE FROM gone g WHERE g.q + 0 = r.q AND g.tid = _tid;
     CASE _state
         WHEN 'ready' THEN
             IF NOT _is_head THEN
