@@ -63,12 +63,10 @@ BEGIN
         g AS (SELECT * FROM a UNION ALL SELECT * FROM b UNION ALL SELECT * FROM c UNION ALL SELECT * FROM d
             UNION ALL SELECT * FROM e UNION ALL SELECT * FROM f)
         SELECT array_agg(g.id), array_agg(g.deliveries), array_agg(g.token) INTO _ids, _counts, _tokens FROM g;
-    INSERT INTO gone AS old (q, tid, at, crc, settled, deliveries, token)
+    INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)
         SELECT r.q, t.tid, _now, t.crc, 'purge', u.deliveries, u.token
         FROM (SELECT * FROM unnest(_ids, _counts, _tokens) AS v (id, deliveries, token) ORDER BY v.id) u
-        CROSS JOIN LATERAL (SELECT y.tid, y.crc FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) t
-        ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
-            settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
+        CROSS JOIN LATERAL (SELECT y.tid, y.crc FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) t;
     FOR x IN SELECT t.id, t.grp, t.uniq FROM unnest(_ids) AS u (id)
         CROSS JOIN LATERAL (SELECT y.id, y.grp, y.uniq FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) t
         WHERE t.grp IS NOT NULL OR t.uniq IS NOT NULL ORDER BY t.grp, t.id
@@ -77,10 +75,7 @@ BEGIN
     END LOOP;
     DELETE FROM task WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
         CROSS JOIN LATERAL (SELECT y.ctid FROM task y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
-    DELETE FROM failure WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
-        CROSS JOIN LATERAL (SELECT y.ctid FROM failure y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
-    DELETE FROM last_error WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
-        CROSS JOIN LATERAL (SELECT y.ctid FROM last_error y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
+    PERFORM forget_failures(r.q, _ids);
     DELETE FROM expiring WHERE q = r.q AND id = ANY (_ids);
     code := 'ok'; detail := coalesce(cardinality(_ids), 0);
 END $$;

@@ -71,12 +71,7 @@ BEGIN
     INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)  -- the put has seen to it that none is there
         SELECT r.q, u.tid, _now, u.crc, 'ack', u.deliveries, u.token
         FROM unnest(_gone, _crcs, _counts, _given) AS u (tid, crc, deliveries, token);
-    IF _failed IS NOT NULL THEN
-        DELETE FROM failure WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_failed) AS u (id)
-            CROSS JOIN LATERAL (SELECT y.ctid FROM failure y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
-        DELETE FROM last_error WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_failed) AS u (id)
-            CROSS JOIN LATERAL (SELECT y.ctid FROM last_error y WHERE y.q = r.q AND y.id = u.id OFFSET 0) s));
-    END IF;
+    IF _failed IS NOT NULL THEN PERFORM forget_failures(r.q, _failed); END IF;
     IF _ids IS NOT NULL THEN
         code := NULL;
         FOR one IN SELECT * FROM unnest(_ids, _grps, _uniqs) AS u (id, grp, uniq) ORDER BY grp COLLATE "C", id LOOP

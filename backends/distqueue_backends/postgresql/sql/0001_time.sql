@@ -68,6 +68,14 @@ BEGIN
     RETURN _grp IS NOT NULL AND leave_group(_q, _grp, _id);
 END $$;
 
+CREATE FUNCTION forget_failures(_q int, _ids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM failure WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT x.ctid FROM failure x WHERE x.q = _q AND x.id = u.id OFFSET 0) s));
+    DELETE FROM last_error WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM unnest(_ids) AS u (id)
+        CROSS JOIN LATERAL (SELECT x.ctid FROM last_error x WHERE x.q = _q AND x.id = u.id OFFSET 0) s));
+END $$;
+
 -- A task goes for good; where it stood is deleted by now.
 CREATE FUNCTION forget_task(_q int, _id bigint, _verb text, _at float8, _deliveries bigint, _token text)
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -75,11 +83,8 @@ DECLARE t task;
 BEGIN
     DELETE FROM task WHERE q = _q AND id = _id RETURNING * INTO t;
     INSERT INTO gone (q, tid, at, crc, settled, deliveries, token)
-        VALUES (_q, t.tid, _at, t.crc, _verb, _deliveries, _token)
-        ON CONFLICT ((q + 0), tid) DO UPDATE SET n = DEFAULT, at = excluded.at, crc = excluded.crc,
-            settled = excluded.settled, deliveries = excluded.deliveries, token = excluded.token;
-    DELETE FROM failure WHERE q = _q AND id = _id;
-    DELETE FROM last_error WHERE q = _q AND id = _id;
+        VALUES (_q, t.tid, _at, t.crc, _verb, _deliveries, _token);
+    PERFORM forget_failures(_q, ARRAY[_id]);
     IF t.expires_in IS NOT NULL THEN
         DELETE FROM expiring WHERE q = _q AND at = t.put_at + t.expires_in AND id = _id;
     END IF;
