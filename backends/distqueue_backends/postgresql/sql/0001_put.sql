@@ -83,7 +83,7 @@ BEGIN
         LEFT JOIN LATERAL (SELECT x.crc FROM task x WHERE x.q + 0 = r.q AND x.tid = v.tid OFFSET 0) t ON true
         LEFT JOIN LATERAL (SELECT x.crc FROM gone x WHERE x.q + 0 = r.q AND x.tid = v.tid
             AND x.at > _now - _window OFFSET 0) g ON true
-        WHERE NOT (v.nth = 1 AND v.tid = ANY (_new) AND (_known IS NULL OR v.tid <> ALL (_known)))
+        WHERE NOT (v.nth = 1 AND v.tid IN (SELECT unnest(_new)) AND v.tid NOT IN (SELECT unnest(_known)))  -- hashed
         ORDER BY v.ord;
 END $$;
 

@@ -86,7 +86,7 @@ BEGIN
         RETURN QUERY SELECT u.ord, w.* FROM unnest(_tids, _tokens, _deliveries) WITH ORDINALITY
             AS u (tid, token, deliveries, ord),
             LATERAL why(r.q, u.tid, u.token, u.deliveries, 'ack', _window, _now) w
-            WHERE _ok IS NULL OR u.ord <> ALL (_ok);
+            WHERE _ok IS NULL OR u.ord NOT IN (SELECT unnest(_ok));  -- hashed; <> ALL (_ok) reads it for each
     END IF;
 END $$;
 
