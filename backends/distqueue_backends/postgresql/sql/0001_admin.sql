@@ -83,7 +83,7 @@ END $$;
 
 CREATE FUNCTION redrive(_name text, _tid text, _error bytea, OUT code text, OUT detail text, OUT more text,
     OUT refused text[]) LANGUAGE plpgsql AS $$
-DECLARE r queue; d dead; t task; _count bigint := 0; _new bigint; _line smallint; _now float8;
+DECLARE r queue; d dead; t task; _ids bigint[]; _count bigint := 0; _new bigint; _line smallint; _now float8;
     _first bigint := 0; _last bigint := 9223372036854775807;  -- of all of them
 BEGIN
     refused := '{}';
@@ -103,10 +103,16 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    FOR d IN SELECT x.* FROM dead x WHERE x.q = r.q AND x.id BETWEEN _first AND _last
+    _ids := ARRAY(SELECT x.id FROM dead x WHERE x.q = r.q AND x.id BETWEEN _first AND _last
             AND (_error IS NULL OR position(_error IN coalesce(
                 (SELECT e.error FROM last_error e WHERE e.q = x.q AND e.id = x.id), '')) > 0)
-        ORDER BY x.id FOR UPDATE SKIP LOCKED
+        ORDER BY x.id FOR UPDATE SKIP LOCKED);
+    IF EXISTS (SELECT FROM grp WHERE q = r.q) THEN
+        PERFORM lock_groups(r.q, ARRAY(SELECT s.grp FROM unnest(_ids) AS u (id)
+            CROSS JOIN LATERAL (SELECT x.grp FROM task x WHERE x.q = r.q AND x.id = u.id AND x.grp IS NOT NULL OFFSET 0) s));
+    END IF;
+    FOR d IN SELECT s.* FROM unnest(_ids) WITH ORDINALITY AS u (id, ord)
+        CROSS JOIN LATERAL (SELECT * FROM dead x WHERE x.q = r.q AND x.id = u.id OFFSET 0) s ORDER BY u.ord
     LOOP
         SELECT * INTO t FROM task WHERE q = r.q AND id = d.id;
         _new := nextval('number');

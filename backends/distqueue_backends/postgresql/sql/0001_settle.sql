@@ -154,6 +154,16 @@ BEGIN
         RETURN;
     END IF;
     _now := clock();
+    IF _verb <> 'release' AND cardinality(_tids) > 1 AND EXISTS (SELECT FROM grp WHERE q = r.q) THEN
+        -- Those of the tasks that die.
+        PERFORM lock_groups(r.q, ARRAY(SELECT o.grp
+            FROM unnest(_tids, _tokens, _deliveries) AS v (tid, token, deliveries)
+            CROSS JOIN LATERAL (SELECT x.id, x.max_attempts, x.grp FROM task x
+                WHERE x.q + 0 = r.q AND x.tid = v.tid AND x.grp IS NOT NULL OFFSET 0) o
+            CROSS JOIN LATERAL (SELECT FROM hidden x WHERE x.q = r.q AND x.id = o.id AND x.leased
+                AND x.token = v.token AND x.deliveries = v.deliveries
+                AND (_verb = 'reject' OR x.failures + 1 >= o.max_attempts) FOR UPDATE) s));
+    END IF;
     FOR u IN SELECT * FROM unnest(_tids, _tokens, _deliveries, _delays, _firsts, _factors, _caps, _shares,
         _errors, _shorts, _tracebacks) WITH ORDINALITY
         AS u (tid, token, deliveries, delay, first, factor, cap, share, error, short, traceback, ord)

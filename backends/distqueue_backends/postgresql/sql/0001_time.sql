@@ -37,7 +37,8 @@ BEGIN
     RETURN r;
 END $$;
 
--- Lock those groups that there are, in the order in which everybody does.
+-- Lock those groups that there are, by name. What locks several, by this or one after the other, does so in this
+-- order and after the rows where its tasks stand: else two of them could wait for each other.
 CREATE FUNCTION lock_groups(_q int, _grps text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM (SELECT DISTINCT v.grp COLLATE "C" AS grp FROM unnest(_grps) AS v (grp) ORDER BY 1) u
@@ -112,9 +113,11 @@ CREATE FUNCTION drop_expired(_q int, _now float8) RETURNS void LANGUAGE plpgsql 
 DECLARE _id bigint; _count bigint := 0; _line smallint; _found boolean;
 BEGIN
     FOR _id, _line IN
-        SELECT e.id, t.line FROM expiring e
-        CROSS JOIN LATERAL (SELECT x.line FROM task x WHERE x.q = _q AND x.id = e.id OFFSET 0) t
-        WHERE e.q = _q AND e.at <= _now ORDER BY e.at, e.id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED
+        SELECT o.id, o.line FROM (
+            SELECT e.at, e.id, t.line, t.grp FROM expiring e
+            CROSS JOIN LATERAL (SELECT x.line, x.grp FROM task x WHERE x.q = _q AND x.id = e.id OFFSET 0) t
+            WHERE e.q = _q AND e.at <= _now ORDER BY e.at, e.id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED) o
+        ORDER BY o.grp, o.at, o.id
     LOOP  -- whoever is just claiming it has it locked, and waits for this row
         DELETE FROM ready WHERE ctid = (SELECT ctid FROM ready WHERE q = _q AND line = _line AND id = _id
             FOR UPDATE SKIP LOCKED);
@@ -145,20 +148,23 @@ BEGIN
 END $$;
 
 CREATE FUNCTION end_leases(_q int, _now float8) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE h hidden; t task; _error CONSTANT bytea := 'the lease ran out before the task was settled';
+DECLARE h record; _error CONSTANT bytea := 'the lease ran out before the task was settled';
 BEGIN
     FOR h IN
-        DELETE FROM hidden WHERE ctid = ANY (ARRAY(SELECT ctid FROM hidden
-            WHERE q + 0 = _q AND line >= 0 AND leased AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED))
-        RETURNING *
+        WITH d AS (
+            DELETE FROM hidden WHERE ctid = ANY (ARRAY(SELECT ctid FROM hidden WHERE q + 0 = _q AND line >= 0
+                AND leased AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED))
+            RETURNING *
+        )
+        SELECT d.*, t.max_attempts, t.grp, t.uniq FROM d CROSS JOIN LATERAL (SELECT x.max_attempts, x.grp, x.uniq
+            FROM task x WHERE x.q = _q AND x.id = d.id OFFSET 0) t ORDER BY t.grp, d.id
     LOOP
-        SELECT max_attempts, grp, uniq INTO t.max_attempts, t.grp, t.uniq FROM task WHERE q = _q AND id = h.id;
         PERFORM note_failure(_q, h.id, h.failures + 1, h.until, 'lapse', _error, NULL);
-        IF h.failures + 1 >= t.max_attempts THEN
+        IF h.failures + 1 >= h.max_attempts THEN
             INSERT INTO dead (q, id, line, size, failures, deliveries)
                 VALUES (_q, h.id, h.line, h.size, h.failures + 1, h.deliveries);
             PERFORM note_error(_q, h.id, _error);
-            PERFORM let_go(_q, h.id, t.grp, t.uniq);
+            PERFORM let_go(_q, h.id, h.grp, h.uniq);
         ELSE
             INSERT INTO returned (q, id, line, place, size, failures, deliveries)
                 VALUES (_q, h.id, h.line, h.place, h.size, h.failures + 1, h.deliveries);
@@ -167,10 +173,16 @@ BEGIN
 END $$;
 
 CREATE FUNCTION drop_kept(_q int, _now float8) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE d done;
+DECLARE d record;
 BEGIN
-    FOR d IN DELETE FROM done WHERE ctid = ANY (ARRAY(SELECT ctid FROM done
-        WHERE q + 0 = _q AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING *
+    FOR d IN
+        WITH o AS (
+            DELETE FROM done WHERE ctid = ANY (ARRAY(SELECT ctid FROM done
+                WHERE q + 0 = _q AND until <= _now ORDER BY until LIMIT 1000 FOR UPDATE SKIP LOCKED))
+            RETURNING *
+        )
+        SELECT o.id, o.deliveries, o.token FROM o
+            CROSS JOIN LATERAL (SELECT x.grp FROM task x WHERE x.q = _q AND x.id = o.id OFFSET 0) t ORDER BY t.grp, o.id
     LOOP
         PERFORM forget_task(_q, d.id, 'ack', _now, d.deliveries, d.token);
     END LOOP;
