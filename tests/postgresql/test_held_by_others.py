@@ -14,6 +14,7 @@ from distqueue.commands import Ack, Claim, Command, Extend, Put
 from distqueue.errors import Held, StoreBusy
 from distqueue.opening import open_broker
 from distqueue.results import Claimed, Outcome, Settled, Stored
+from distqueue_backends.postgresql import hint
 from distqueue_backends.postgresql.writing import arrays
 from tests.worker.conftest import Bench, wait_until
 
@@ -99,7 +100,13 @@ def test_a_handler_is_done_though_its_group_is_held_when_it_ends(
     assert [note.task_id for note in bench.notes("begin")] == [task_id, "next"]
 
 
-def test_a_task_that_is_committed_late_is_not_passed_by(other: psycopg.Connection, broker: Broker) -> None:
+@pytest.mark.parametrize("ask_every", [hint.ASK_EVERY, 0.0])
+def test_a_task_that_is_committed_late_is_not_passed_by(
+    other: psycopg.Connection, broker: Broker, monkeypatch: pytest.MonkeyPatch, ask_every: float
+) -> None:
+    """Also if each claim asks who is putting, and none looks from the beginning."""
+    monkeypatch.setattr(hint, "ASK_EVERY", ask_every)
+    monkeypatch.setattr(hint, "LOOK_EVERY", 3600.0)
     put_open(other, Put.make("work", "late", b"1"))
     broker.apply([Put.make("work", f"t{number}", b"1") for number in range(200)])
     claim = Claim(queue="work", token="again-and-again", count=5)  # noqa: S106 - of a claim

@@ -46,7 +46,7 @@ from distqueue_backends.postgresql.bells import Bells, bells_of, channel_of, let
 from distqueue_backends.postgresql.claiming import (
     ACK_AND_CLAIM,
     CLAIM,
-    Taking,
+    Claiming,
     divided,
     is_ack_and_claim,
 )
@@ -235,8 +235,8 @@ class PostgresBackend(Looking):
     def claim(self, queue: str, count: int, lease: float, token: str) -> Claimed:
         if self.handed_out >= MAX_BATCH_BYTES:
             return Claimed(leases=[])  # what the claims before it got fills the answer: claim again
-        taking = self._taking(queue, count, lease, token)
-        return self._taken(taking, self.ask(CLAIM, taking.asked))
+        claiming = self._claiming(c.Claim(queue=queue, count=count, lease=lease, token=token))
+        return self._claimed(claiming, self.ask(CLAIM, claiming.asked))
 
     def _ack_and_claim(self, acks: Sequence[Ack], claim: c.Claim) -> list[Outcome]:
         """Settle deliveries of one queue, and claim, by one statement."""
@@ -244,25 +244,25 @@ class PostgresBackend(Looking):
         if settling.asked is None:
             return [*settling.answered([]).outcomes, self._one(claim)]
         self.is_dirty = True
-        taking = self._taking(claim.queue, claim.count, claim.lease, claim.token)
-        acked, rows = divided(self.ask(ACK_AND_CLAIM, (*settling.asked[1], *taking.asked)))
+        claiming = self._claiming(claim)
+        acked, rows = divided(self.ask(ACK_AND_CLAIM, (*settling.asked[1], *claiming.asked)))
         done = settling.answered(acked)
         if done.has_freed:
             self.rung.add(acks[0].queue)
         try:
-            return [*done.outcomes, self._taken(taking, rows)]
+            return [*done.outcomes, self._claimed(claiming, rows)]
         except Refused as refusal:
             return [*done.outcomes, refusal.with_traceback(None)]
 
-    def _taking(self, queue: str, count: int, lease: float, token: str) -> Taking:
-        hint = self._hints.setdefault(queue, Hint())
+    def _claiming(self, claim: c.Claim) -> Claiming:
+        hint = self._hints.setdefault(claim.queue, Hint())
         room = MAX_BATCH_BYTES - self.handed_out
-        return Taking(hint, queue, count, lease, token, room, self._bells.version(queue))
+        return Claiming(claim, hint, room, self._bells.version(claim.queue), self.ask)
 
-    def _taken(self, taking: Taking, rows: Sequence[Any]) -> Claimed:
-        claimed = taking.claimed(rows, self.ask)
-        if taking.ahead is not None:
-            self.ahead = taking.ahead
+    def _claimed(self, claiming: Claiming, rows: Sequence[Any]) -> Claimed:
+        claimed = claiming.claimed(rows)
+        if claiming.ahead is not None:
+            self.ahead = claiming.ahead
         self.handed_out += sum([len(each.data) for each in claimed.leases])
         return claimed
 

@@ -14,54 +14,61 @@ from distqueue_backends.postgresql.hint import Hint
 from distqueue_backends.postgresql.reading import lease_of
 from distqueue_backends.postgresql.refusals import fenced
 
-type Execute = Callable[..., list[Any]]
+type Execute = Callable[[str, Sequence[Any]], list[Any]]
 
-_TAKEN: Final = "%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8"
-CLAIM: Final = f"SELECT * FROM {{}}.claim({_TAKEN})"
+_ASKED: Final = "%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8"
+CLAIM: Final = f"SELECT * FROM {{}}.claim({_ASKED})"
 ACK_AND_CLAIM: Final = (
-    "SELECT * FROM {}.ack_and_claim(%s, %s::float8, %b::text[], %b::text[], %b::int8[], " + _TAKEN + ")"
+    "SELECT * FROM {}.ack_and_claim(%s, %s::float8, %b::text[], %b::text[], %b::int8[], " + _ASKED + ")"
 )
 PUTTING: Final = "SELECT {}.putting()"
 _ORD: Final = 13
 """Which column is filled in those rows of both that are of the acks."""
 
 
-class Taking:
-    """A claim of one queue, from where its hint says. ``seen`` is what was known of the queue before."""
+class Claiming:
+    """A claim, from where the hint of its queue says.
 
-    def __init__(
-        self, hint: Hint, queue: str, count: int, lease: float, token: str, room: int, seen: int
-    ) -> None:
+    ``room`` is for so many payload bytes; ``seen`` is what was known of the queue before.
+    """
+
+    def __init__(self, claim: Claim, hint: Hint, room: int, seen: int, execute: Execute) -> None:
+        self._claim = claim
         self._hint = hint
-        self._queue = queue
-        self._count = count
-        self._token = token
         self._seen = seen
-        self.asked: tuple[Any, ...] = (queue, count, float(lease), token, room, *hint.place())
+        place = hint.place(lambda: execute(PUTTING, ())[0][0])
+        self.asked: tuple[Any, ...] = (
+            claim.queue,
+            claim.count,
+            float(claim.lease),
+            claim.token,
+            room,
+            *place,
+        )
         """The arguments of what the database is asked."""
         self.ahead: float | None = None
         """By how much the clock of the server is before that of this machine, if it was told."""
 
-    def claimed(self, rows: Sequence[Any], execute: Execute) -> Claimed:
-        """Return what was taken; it may have to be asked who is putting.
+    def claimed(self, rows: Sequence[Any]) -> Claimed:
+        """Return what was claimed.
 
         Raises:
             Refused: a fence stands around the queue.
         """
         code, detail, _, _, _, wake_at, now, _, _, note = rows[0][:10]
         if code == "fence":
-            raise fenced(self._queue, detail, note)
+            raise fenced(self._claim.queue, detail, note)
         if code == "none":
             self._hint.forget()
             self.ahead = now - time.time()
             return Claimed(leases=[], seen=Seen(self._seen, wake_at))
-        if len(rows) < self._count:
+        if len(rows) < self._claim.count:
             self._hint.forget()
         else:
             places = [(row[7], row[12]) for row in rows if row[12] is not None]
             first, last = (places[0], places[-1]) if places else (None, None)
-            self._hint.claimed(first, last, lambda: execute(PUTTING)[0][0])
-        return Claimed(leases=[lease_of(row, self._token) for row in rows])
+            self._hint.claimed(first, last)
+        return Claimed(leases=[lease_of(row, self._claim.token) for row in rows])
 
 
 def is_ack_and_claim(commands: Sequence[Command]) -> bool:
