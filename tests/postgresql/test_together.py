@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import psycopg
 import pytest
@@ -58,6 +59,12 @@ def test_a_receipt_in_another_spelling_settles_nothing(broker: Broker) -> None:
     (lease,) = leases(first)
     other = Ack(queue="work", receipt=f"0{lease.receipt}")
     assert [type(outcome) for outcome in broker.apply([*acks(first), other])] == [Settled, LeaseLost]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_no_text_is_no_receipt(broker: Broker, count: int) -> None:
+    nothing = [Ack(queue="work", receipt=cast(str, ["1.t.a"]))] * count
+    assert [type(outcome) for outcome in broker.apply(nothing)] == [InvalidTask] * count
 
 
 def test_it_is_one_transaction(broker: Broker, other: psycopg.Connection) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import msgspec
 import psycopg
@@ -48,7 +48,6 @@ from distqueue_backends.postgresql.claiming import (
     CLAIM,
     Claiming,
     divided,
-    is_ack_and_claim,
 )
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.hint import Hint
@@ -166,8 +165,6 @@ class PostgresBackend(Looking):
     # --- Neighbours together ------------------------------------------------------------------------
 
     def carry_out(self, commands: Sequence[Command]) -> list[Outcome]:
-        if is_ack_and_claim(commands):
-            return self._ack_and_claim(commands[:-1], commands[-1])  # type: ignore[arg-type]
         outcomes: list[Outcome] = []
         for kind, run in groupby(commands, type):
             if kind is Put:
@@ -238,8 +235,8 @@ class PostgresBackend(Looking):
         claiming = self._claiming(c.Claim(queue=queue, count=count, lease=lease, token=token))
         return self._claimed(claiming, self.ask(CLAIM, claiming.asked))
 
-    def _ack_and_claim(self, acks: Sequence[Ack], claim: c.Claim) -> list[Outcome]:
-        """Settle deliveries of one queue, and claim, by one statement."""
+    def ack_and_claim(self, commands: Sequence[Command]) -> list[Outcome]:
+        acks, claim = cast(Sequence[Ack], commands[:-1]), cast(c.Claim, commands[-1])
         settling = Settling(acks[0].queue, acks, self._window)
         if settling.asked is None:
             return [*settling.answered([]).outcomes, self._one(claim)]

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from distqueue.commands import Ack, Claim, Command
-from distqueue.errors import Refused
-from distqueue.limits import check_command, check_queue_name
+from distqueue.commands import Claim
 from distqueue.results import Claimed, Seen
 from distqueue_backends.postgresql.hint import Hint
 from distqueue_backends.postgresql.reading import lease_of
@@ -69,27 +67,6 @@ class Claiming:
             first, last = (places[0], places[-1]) if places else (None, None)
             self._hint.claimed(first, last)
         return Claimed(leases=[lease_of(row, self._claim.token) for row in rows])
-
-
-def is_ack_and_claim(commands: Sequence[Command]) -> bool:
-    """Whether commands are acks in one queue, each of another receipt, and a claim that is allowed.
-
-    That is what a worker asks for in the end: one statement does it.
-    """
-    claim, acks = commands[-1], commands[:-1]
-    if type(claim) is not Claim or claim.again or not acks:
-        return False
-    queue = acks[0].queue
-    for ack in acks:
-        if type(ack) is not Ack or ack.queue != queue or ack.then or type(ack.receipt) is not str:
-            return False
-    try:
-        for name in (queue, claim.queue):
-            check_queue_name(name)
-        check_command(claim)
-    except Refused:
-        return False
-    return len({ack.receipt for ack in acks}) == len(acks)  # type: ignore[attr-defined]
 
 
 def divided(rows: Sequence[Any]) -> tuple[list[Any], Sequence[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg import IsolationLevel
 from distqueue import commands as c
 from distqueue.backend import Backend
 from distqueue.broker.again import apply_again
-from distqueue.commands import Ack, Command, Put
+from distqueue.commands import Command
 from distqueue.errors import (
     Closed,
     Held,
@@ -27,16 +28,15 @@ from distqueue.errors import (
 from distqueue.limits import check_batch
 from distqueue.results import Outcome
 from distqueue.urls import StoreURL
-from distqueue_backends.postgresql.claiming import is_ack_and_claim
 from distqueue_backends.postgresql.columns import Column, Encode, encoders
 from distqueue_backends.postgresql.options import PostgresOptions
 from distqueue_backends.postgresql.server import in_milliseconds
 from distqueue_backends.postgresql.session import Connection, Lost, Session, complaint, first_line
+from distqueue_backends.postgresql.shapes import TOGETHER, Shape, shape_of
 
 ALONE: Final = 0.02
 """How long a command among others waits for somebody's transaction, once one of them had to, in seconds."""
-_TOGETHER: Final = (c.Put, c.Ack, c.Retry, c.Release, c.Reject, c.Extend)
-_REPEATABLE: Final = (*_TOGETHER, c.Claim, *c.READS)
+_REPEATABLE: Final = (*TOGETHER, c.Claim, *c.READS)
 BLOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 """What is raised where somebody else's transaction holds what is needed."""
 _UNDONE: Final = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.IdleInTransactionSessionTimeout)
@@ -69,6 +69,10 @@ class Transactions(Backend):
     @abstractmethod
     def tell(self) -> None:
         """Tell who waits of what was committed."""
+
+    @abstractmethod
+    def ack_and_claim(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands of this shape by one statement."""
 
     def apply(self, commands: Sequence[Command]) -> list[Outcome]:
         if self._closing.is_set():
@@ -128,12 +132,14 @@ class Transactions(Backend):
 
     def _committed(self, commands: Sequence[Command]) -> list[Outcome]:
         self._begin()
-        if all(isinstance(command, c.READS) for command in commands):
+        shape = shape_of(commands)
+        if shape is Shape.READS:
             return self._seen_at_once(commands)
-        if _is_one_statement(commands) and not self.session.is_pooled:
-            outcomes = self.carry_out(commands)
-        else:
-            with self.session.transaction(self.in_use):
+        is_transaction = shape is Shape.TRANSACTION or self.session.is_pooled
+        with self.session.transaction(self.in_use) if is_transaction else nullcontext():
+            if shape is Shape.ACK_AND_CLAIM:
+                outcomes = self.ack_and_claim(commands)
+            else:
                 outcomes = self.carry_out(commands)
         self.tell()
         return outcomes
@@ -208,22 +214,3 @@ def busy(url: StoreURL, error: Exception) -> StoreBusy:
         f"another transaction in {url} holds what the command needs, such as a task id, a unique key or a "
         f"group ({first_line(error)}); nothing was stored. Try again when that has ended"
     )
-
-
-def _is_one_statement(commands: Sequence[Command]) -> bool:
-    """Whether commands are carried out by one statement, which needs no transaction around it."""
-    if is_ack_and_claim(commands):
-        return True
-    first = commands[0]
-    if isinstance(first, c.Claim):
-        return len(commands) == 1
-    if not isinstance(first, _TOGETHER):
-        return False
-    kind, queue = type(first), first.queue
-    if any(type(command) is not kind or command.queue != queue for command in commands):
-        return False
-    if kind is Put:
-        return True
-    if kind is Ack and any(command.then for command in commands):  # type: ignore[attr-defined]
-        return False
-    return len({command.receipt for command in commands}) == len(commands)  # type: ignore[attr-defined]
