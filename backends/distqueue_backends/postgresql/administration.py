@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from distqueue.errors import InvalidTask, Refused
@@ -13,10 +12,9 @@ from distqueue.payload import checksum
 from distqueue.results import Fenced, Loaded
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue_backends.postgresql.refusals import fenced, other_priority
+from distqueue_backends.postgresql.session import Execute
 from distqueue_backends.postgresql.writing import headers_text
 from distqueue_backends.table.steps import unique_taken
-
-type Execute = Callable[[str, Sequence[Any]], list[Any]]
 
 ALONE: Final = "SELECT code, detail, more, has_tasks FROM {}.enter_alone(%s)"
 SET_FENCE: Final = "SELECT {}.set_fence(%s, %s, %s)"

@@ -24,6 +24,7 @@ from distqueue.forking import close_after_fork
 from distqueue.limits import MAX_BATCH_BYTES
 from distqueue.outcomes import expect
 from distqueue.results import (
+    Browsed,
     Claimed,
     Cleared,
     Counted,
@@ -51,13 +52,14 @@ from distqueue_backends.postgresql.claiming import (
 )
 from distqueue_backends.postgresql.conninfo import parameters
 from distqueue_backends.postgresql.hint import Hint
-from distqueue_backends.postgresql.looking import Looking, sayable
 from distqueue_backends.postgresql.options import POSTGRES_CAPABILITIES, PostgresOptions, Switch
+from distqueue_backends.postgresql.reading import sayable
 from distqueue_backends.postgresql.refusals import fenced
 from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import look_at, settings
 from distqueue_backends.postgresql.session import Session, complaint
 from distqueue_backends.postgresql.settling import Settling, check_known, checked, settle, without_repeats
+from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
 from distqueue_backends.postgresql.writing import by_queue, put_by_queue
 from distqueue_backends.table.steps import check_together
@@ -73,7 +75,7 @@ _NO_FENCE: Final = (FenceLevel.NONE.value,)
 _LETS_SETTLE: Final = (FenceLevel.NONE.value, FenceLevel.DRAINING.value)
 
 
-class PostgresBackend(Looking):
+class PostgresBackend(Transactions):
     """A schema, with a connection of its own; the opens of one process share another one to be woken by."""
 
     @classmethod
@@ -344,6 +346,17 @@ class PostgresBackend(Looking):
         return tuple(row)
 
     # --- Reading --------------------------------------------------------------------------------------
+
+    def find(self, queue: str, task_id: str) -> TaskRecord | None:
+        return reading.find(self.ask, queue, task_id)
+
+    def browse(
+        self, queue: str, states: Sequence[TaskState], order: str, limit: int, after: int | None
+    ) -> Browsed:
+        return reading.browse(self.ask, queue, states, order, limit, after)
+
+    def remembered(self, queue: str, limit: int, after: int | None) -> Browsed:
+        return reading.remembered(self.ask, queue, limit, after)
 
     def stats(self, queue: str) -> Counted:
         rows = self.ask(QUEUES)

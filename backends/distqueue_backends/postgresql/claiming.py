@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from distqueue.commands import Claim
@@ -11,8 +11,7 @@ from distqueue.results import Claimed, Seen
 from distqueue_backends.postgresql.hint import Hint
 from distqueue_backends.postgresql.reading import lease_of
 from distqueue_backends.postgresql.refusals import fenced
-
-type Execute = Callable[[str, Sequence[Any]], list[Any]]
+from distqueue_backends.postgresql.session import Execute
 
 _ASKED: Final = "%s, %s::int4, %s::float8, %s, %s::int8, %s::int2, %s::int8"
 CLAIM: Final = f"SELECT * FROM {{}}.claim({_ASKED})"

@@ -26,6 +26,8 @@ _WHO: Final = f"SELECT pid, {_SINCE} FROM pg_stat_get_activity(pg_backend_pid())
 _END: Final = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_get_activity(%s) WHERE {_SINCE} = %s"
 
 type Connection = psycopg.Connection[TupleRow]
+type Execute = Callable[[str, Sequence[Any]], list[Any]]
+"""What asks the database: given a statement and its arguments, it returns rows."""
 
 
 class Lost(Exception):

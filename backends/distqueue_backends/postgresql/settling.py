@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from distqueue.commands import Ack, Extend, Put, Reject, Release, Retry, Settle
@@ -19,8 +19,7 @@ from distqueue.limits import (
 from distqueue.results import Outcome, Settled, Stored
 from distqueue.task import TaskState
 from distqueue_backends.postgresql import refusals
-
-type Execute = Callable[[str, Sequence[Any]], list[Any]]
+from distqueue_backends.postgresql.session import Execute
 
 ACK: Final = "SELECT * FROM {}.ack(%s, %s::float8, %b::text[], %b::text[], %b::int8[])"
 EXTEND: Final = "SELECT * FROM {}.extend(%s, %s::float8, %b::text[], %b::text[], %b::int8[], %b::float8[])"

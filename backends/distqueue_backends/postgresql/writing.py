@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from zlib import crc32
 
@@ -14,6 +14,7 @@ from distqueue.limits import MAX_PRIORITY
 from distqueue.results import Outcome, Stored
 from distqueue.task import DEFAULT_OPTIONS
 from distqueue_backends.postgresql.refusals import fenced, not_stored
+from distqueue_backends.postgresql.session import Execute
 
 PUT: Final = (
     "SELECT * FROM {}.put(%s, %s::text[], %s::float8, %s::bool, %b::text[], %b::int8[], %b::bytea[], "
@@ -37,7 +38,7 @@ def by_queue[C: Any](commands: Sequence[C]) -> dict[str, list[int]]:
 
 
 def put_into(
-    execute: Callable[[str, Sequence[Any]], list[Any]],
+    execute: Execute,
     queue: str,
     puts: Sequence[Put],
     levels: Sequence[str],
@@ -59,7 +60,7 @@ def answers(queue: str, puts: Sequence[Put], rows: Sequence[Any]) -> list[Outcom
 
 
 def put_by_queue(
-    execute: Callable[[str, Sequence[Any]], list[Any]],
+    execute: Execute,
     puts: Sequence[Put],
     levels: Sequence[str],
     window: float,
