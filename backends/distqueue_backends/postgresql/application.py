@@ -139,13 +139,14 @@ async def application(given: object, *, blocks: bool) -> Application:
     elif _is_of("asyncpg", driver) and hasattr(driver, "is_in_transaction"):
         found = Asyncpg(driver)
     else:
+        name = _name(given) if driver is given else f"{_name(given)} with a {_name(driver)}"
         raise Unsupported(
-            f"connection= is a {_name(driver)}, nothing was put; give one of psycopg (3) or asyncpg, or "
+            f"connection= is a {name}, nothing was put; give one of psycopg (3) or asyncpg, or "
             "a connection or session of SQLAlchemy with one of these"
         )
     _check_kind(given, found.blocks, blocks)
     if isinstance(driver, psycopg.Connection | psycopg.AsyncConnection):
-        _check_answers(driver)
+        _check_not_pipelined(driver)
     return found
 
 
@@ -212,8 +213,8 @@ def _check_kind(given: object, blocks: bool, wanted: bool) -> None:
         )
 
 
-def _check_answers(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
-    """Refuse a connection that answers later."""
+def _check_not_pipelined(driver: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Refuse a connection in pipeline mode, which answers a statement only later."""
     if driver.pgconn.pipeline_status != PipelineStatus.OFF:
         raise Unsupported(
             "connection= is in pipeline mode, nothing was put; put before its block, or after it"

@@ -20,7 +20,7 @@ ACK_AND_CLAIM: Final = (
 )
 PUTTING: Final = "SELECT {}.putting()"
 _ORD: Final = 13
-"""Which column is filled in those rows of both that are of the acks."""
+"""The column ``ord`` of ``ack_and_claim``, which only the rows have that answer acks."""
 
 
 class Claiming:

@@ -16,16 +16,20 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
+from psycopg.postgres import types
 from psycopg.pq import Format
 
 type Encode = Callable[[Sequence[Any]], bytes]
 
 _PLACEHOLDER: Final = re.compile(r"%[sb](?:::(\w+)\[\])?")
 _HEAD: Final = struct.Struct("!5i").pack
+"""The head of an array: its dimensions, whether it has NULLs, the type, how many items, the first index."""
 _LENGTH: Final = struct.Struct("!i").pack
 _NULL: Final = _LENGTH(-1)
-_NUMBERS: Final = {"int2": (21, "h"), "int8": (20, "q"), "float8": (701, "d")}
-_BYTES: Final = {"text": 25, "bytea": 17}
+_NUMBERS: Final = {"int2": "h", "int8": "q", "float8": "d"}
+"""Types of numbers, and how ``struct`` packs them."""
+_TEXT: Final = types["text"].oid
+_BYTEA: Final = types["bytea"].oid
 
 
 class Column:
@@ -52,7 +56,7 @@ def take_columns(connection: Connection[Any]) -> None:
 
 
 def encoders(statement: str) -> list[tuple[int, Encode]]:
-    """Return which arguments of a statement are columns, and how each is encoded: its ``%b::type[]``."""
+    """Return the positions of the arguments that a statement casts as ``%b::type[]``, and their encoders."""
     found: list[tuple[int, Encode]] = []
     for position, match in enumerate(_PLACEHOLDER.finditer(statement)):
         if match[1] is not None and match[0].startswith("%b"):
@@ -71,7 +75,7 @@ def _numbers(oid: int, code: str, values: Sequence[Any]) -> bytes:
             return _HEAD(1, 0, oid, count, 1) + item.pack(size, values[0]) * count
         body = struct.pack("!" + f"i{code}" * count, *chain.from_iterable(zip(repeat(size), values)))
     except struct.error as error:
-        raise OverflowError(f"a number is too large: {error}") from None
+        raise OverflowError(f"a number does not fit: {error}") from None
     return _HEAD(1, 0, oid, count, 1) + body
 
 
@@ -86,7 +90,7 @@ def _strings(oid: int, values: Sequence[Any]) -> bytes:
 
 
 def _texts(values: Sequence[Any]) -> bytes:
-    return _strings(_BYTES["text"], [None if each is None else each.encode() for each in values])
+    return _strings(_TEXT, [None if each is None else each.encode() for each in values])
 
 
 def _with_nulls(oid: int, items: Sequence[bytes | None]) -> bytes:
@@ -94,11 +98,11 @@ def _with_nulls(oid: int, items: Sequence[bytes | None]) -> bytes:
 
 
 def _bytes(values: Sequence[Any]) -> bytes:
-    return _strings(_BYTES["bytea"], values)
+    return _strings(_BYTEA, values)
 
 
 _ENCODERS: Final[dict[str, Encode]] = {
     "text": _texts,
     "bytea": _bytes,
-    **{name: partial(_numbers, oid, code) for name, (oid, code) in _NUMBERS.items()},
+    **{name: partial(_numbers, types[name].oid, code) for name, code in _NUMBERS.items()},
 }

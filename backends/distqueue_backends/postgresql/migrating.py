@@ -65,12 +65,12 @@ def _ask(url: StoreURL, options: PostgresOptions) -> int:
     """Return the version that a store has, 0 if it has no tables."""
     try:
         with _connected(url, options) as session:
-            found = schema.version_of(session.connection, options.schema)
+            version, _ = schema.version_of(session.connection, options.schema) or (0, 0)
     except psycopg.Error as error:
         raise StoreError(
             f"the version of schema {options.schema} cannot be read: {first_line(error)}; name it with --from"
         ) from error
-    return 0 if found is None else found[0]
+    return version
 
 
 def _heading(name: str, before: int, unasked: str) -> str:

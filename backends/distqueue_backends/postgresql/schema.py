@@ -60,8 +60,7 @@ def bring_up_to_date(connection: Any, schema: str) -> tuple[int, int]:
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        found = version_of(connection, schema)
-        before = 0 if found is None else found[0]
+        before, _ = version_of(connection, schema) or (0, 0)
         if before < VERSION:
             connection.execute(_statements(schema, before).encode(), prepare=False)
     return before, max(before, VERSION)

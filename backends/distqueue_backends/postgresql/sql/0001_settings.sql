@@ -1,5 +1,5 @@
--- What is called from outside finds its own schema, and has its plans pinned: the statistics of a queue see it
--- full or empty, and a plan that was made for the one is slow for the other by an order of magnitude.
+-- The functions that clients call find the schema that they are in, and have their plans pinned, also those of what
+-- they call: plans are kept, and one that was made for an empty queue is slower by orders of magnitude on a full one.
 DO $$
 DECLARE _function regprocedure;
 BEGIN

@@ -1,8 +1,9 @@
 -- The tables of a store. A task's payload is written once; what changes is where its id stands:
 -- in exactly one of ready, returned, waiting, hidden, dead and done.
--- With the statistics of an empty table all indexes that begin with q cost the same, whatever else is asked for, and
--- plans are kept. So of two indexes one has (q + 0): who says that can use no other one, and who says q not this one.
--- If its other columns are asked for beside an id, too, it is WHERE line >= 0, as every row is: only who says so has it.
+-- Plans are kept, and by the statistics of an empty table all indexes that begin with q cost the same, whatever else a
+-- query asks for: it could read a whole queue for one id. So of two indexes of a table one is over (q + 0): a query with
+-- q + 0 can use that one only, and one with q only the other. An index over (q + 0) whose other columns stand in lookups
+-- by id, too, is WHERE line >= 0, which is true of every row: without it such a lookup could go through all of the index.
 
 CREATE TABLE store (version int NOT NULL, oldest int NOT NULL, uuid uuid NOT NULL DEFAULT gen_random_uuid());
 COMMENT ON TABLE store IS 'the version of the schema, and the oldest one whose programs can use it';
