@@ -1,4 +1,4 @@
-"""All stores through a broker process; on the oldest Python each file is reached in one way, not in both."""
+"""All stores through a broker process; on the oldest Python one through a pipe, and one through a socket."""
 
 import pytest
 
@@ -21,6 +21,7 @@ class TestMemoryThroughAPipe(ThroughAPipe, BackendConformance):
     url = "memory://{name}"
 
 
+@pytest.mark.slow
 class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
     url = "memory://{name}"
 
@@ -32,6 +33,7 @@ class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConforma
     url = "postgresql:///?schema={name}"
 
 
+@pytest.mark.slow
 class TestShardedJsonThroughAPipe(ThroughAPipe, BackendConformance):
     url = "sharded-json:///{tmp}/queue.d"
 

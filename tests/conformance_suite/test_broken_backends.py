@@ -12,10 +12,12 @@ from distqueue.conformance.suite.without import WITHOUT
 from .broken import FEATURES, Careless, Unordered, wrapped
 
 
+@pytest.mark.slow
 class TestUnordered(wrapped(Unordered)):  # type: ignore[misc]
     """A backend that has no feature, keeps no order and says so passes every clause."""
 
 
+@pytest.mark.slow
 class TestForgetful(BackendConformance):
     """And one that forgets an id with its task."""
 

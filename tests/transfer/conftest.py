@@ -177,7 +177,7 @@ def other(new_store: Callable[[], Store]) -> Store:
 
 
 class Stores:
-    """Makes empty stores, which are closed in the end."""
+    """Makes empty stores, which are closed in the end. They remember ids for longer than a test takes."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self._directory = directory
@@ -185,13 +185,15 @@ class Stores:
         self._made: list[Store] = []
 
     def __call__(self, scheme: str, **options: object) -> Store:
+        options = {"dedup_window": LONG} | options
+        query = "&".join(f"{key}={value}" for key, value in options.items())
         if scheme == "postgresql":
-            self._made.append(Store(self._stack.enter_context(chosen.new_store(chosen.postgres_url()))))
+            url = self._stack.enter_context(chosen.new_store(chosen.postgres_url()))
+            self._made.append(Store(chosen.with_query(url, query)))
             return self._made[-1]
         name = f"{len(self._made)}.{scheme}"
         place = f"///{self._directory}/{name}" if scheme != "memory" else f"//{name}"
-        query = "&".join(f"{key}={value}" for key, value in options.items())
-        self._made.append(Store(f"{scheme}:{place}?{query}" if query else f"{scheme}:{place}"))
+        self._made.append(Store(f"{scheme}:{place}?{query}"))
         return self._made[-1]
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ def test_two_who_move_the_same_do_not_disturb_each_other(make: Stores) -> None:
 
 def fill_for_shards(store: Store) -> None:
     """Bring tasks into every state, in groups too; unique keys are what a sharded store does not have."""
-    store.put(*[f"t{number}" for number in range(100)])
+    store.put(*[f"t{number}" for number in range(60)])
     leases = store.claim(30)
     store.do(*[Ack(queue="default", receipt=each.receipt) for each in leases[:20]])
     store.do(*[Reject(queue="default", receipt=each.receipt, error="no") for each in leases[20:25]])
@@ -174,8 +174,8 @@ def order_in_groups(store: Store) -> dict[str, list[str]]:
 @pytest.mark.parametrize("ends", SHARDED, ids="-".join)
 def test_shards_move_killed_at_any_call(make: Stores, ends: tuple[str, str]) -> None:
     one, other = ends
-    source = make(one, **({"shards": 3} if one.startswith("sharded") else {}))
-    target = make(other, **({"shards": 5} if other.startswith("sharded") else {}))
+    source = make(one, **({"shards": 2} if one.startswith("sharded") else {}))
+    target = make(other, **({"shards": 3} if other.startswith("sharded") else {}))
     fill_for_shards(source)
     _, last = killed_at_every_call(source, target, without_places)
     assert order_in_groups(last) == {f"group {n}": [f"{n}-{k}" for k in range(5)] for n in range(6)}

@@ -79,6 +79,10 @@ class ThroughASocket(Subject):
         # What random walks find out about the store itself, they find out without a broker process, too.
         return min(super().examples(most), max(1, most // 4))
 
+    def before_campaign(self, *, broker: bool) -> None:
+        if broker:
+            self.not_run("a broker process of its own serves the store, which is held where nobody else does")
+
     def make_rig(self, directory: Path) -> Harness:
         self.servings: dict[str, Serving] = {}
         return ServedHarness(super().make_rig(directory), self.servings)
@@ -101,6 +105,9 @@ class ThroughASocket(Subject):
 
 class ThroughAPipe(ThroughASocket):
     """The store of each test is served, and reached through a pipe."""
+
+    def before_campaign(self, *, broker: bool) -> None:
+        self.not_run("other processes go through the socket, which is held there")
 
     def way_in(self, serving: Serving) -> Callable[[], Channel]:
         return serving.dial_pipe

@@ -317,6 +317,7 @@ class Sharing(Tidying):
         lease: float | None = None,
     ) -> None:
         """Run a campaign and expect that every promise was kept."""
+        self.before_campaign(broker=broker)
         if broker:
             self.broker.close()  # that one serves the store alone
         directory = self._directory / "history"

@@ -148,6 +148,9 @@ class Subject:
         """End the test: nothing is known about its clause, for a reason that the report says."""
         raise NotRun(why)
 
+    def before_campaign(self, *, broker: bool) -> None:
+        """End the test if a campaign (``broker``: with a broker process) does the same in another class."""
+
     def passes_now(self, check: Callable[[], None]) -> bool:
         """Whether a check passes on a fresh store, once everything that was opened is closed."""
         try:
