@@ -38,6 +38,8 @@ class PostgresHarness(Harness):
         super().__init__(url, directory)
         self._urls: list[str] = []
         self._offset = 0.0
+        self._is_set = False
+        """Whether the clock of any store was set, be it to what it was before."""
         vars(bells)["SAFETY_POLL"] = _NEVER
 
     def fresh_url(self) -> str:
@@ -46,8 +48,20 @@ class PostgresHarness(Harness):
         with self.connect(url) as connection:
             connection.autocommit = True
             bring_up_to_date(connection, schema)
-            self._set_clock(connection, schema)
+            if self._offset:
+                self._set_clock(connection, schema)
         return url
+
+    def use_again(self, url: str) -> None:
+        """Take over an empty store that another harness has given away."""
+        self._urls.append(url)
+
+    def give_away(self, url: str) -> None:
+        """Leave a store as it is at the end, but for the clock."""
+        self._urls.remove(url)
+        if self._is_set:
+            with self._admin() as connection:
+                connection.execute(_CLOCK.format(_options(url).schema, "0").encode())
 
     def absent_url(self) -> str:
         url = super().fresh_url()
@@ -60,6 +74,7 @@ class PostgresHarness(Harness):
 
     def advance(self, seconds: float) -> None:
         self._offset += seconds
+        self._is_set = True
         with self._admin() as connection:
             for url in self._urls:
                 self._set_clock(connection, _options(url).schema)
@@ -85,7 +100,7 @@ class PostgresHarness(Harness):
                 connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
 
     def _set_clock(self, connection: Any, schema: str) -> None:
-        if self._offset and connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()[0]:
+        if connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()[0]:
             connection.execute(_CLOCK.format(schema, repr(self._offset)).encode())
 
     def _admin(self) -> psycopg.Connection[Any]:
