@@ -28,9 +28,10 @@ class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
 
 @pytest.mark.slow
 class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConformance):
-    """Through a socket only: how a pipe differs from that, other stores show."""
+    """Through a socket only, and quick: how a pipe differs from that, and what takes long, other stores show."""
 
     url = "postgresql:///?schema={name}"
+    is_quick = True
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ class Subject:
     rig: Harness
     """The harness of this test."""
     is_quick: bool = False
-    """Whether clauses that take long are left out."""
+    """Whether clauses that take long are left out: also where a run as a whole is not quick."""
     seed: int = 0
     """What random tests begin with."""
     store: str
@@ -108,7 +108,7 @@ class Subject:
     @pytest.fixture(autouse=True)
     def _open_the_store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
         self._facts = request.node.user_properties
-        self.is_quick = getattr(request.config.option, "distqueue_quick", self.is_quick)
+        self.is_quick = self.is_quick or getattr(request.config.option, "distqueue_quick", False)
         self.seed = getattr(request.config.option, "distqueue_seed", self.seed)
         with self.opened_in(tmp_path):
             self.note(Fact.ENGINE, self.rig.engine())
