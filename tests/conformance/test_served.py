@@ -28,7 +28,7 @@ class TestMemoryThroughASocket(ThroughASocket, BackendConformance):
 
 @pytest.mark.slow
 class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConformance):
-    """Through a socket only, and quick: how a pipe differs from that, and what takes long, other stores show."""
+    """Through a socket only, and quickly: how a pipe differs, and what takes long, other stores show."""
 
     url = "postgresql:///?schema={name}"
     is_quick = True

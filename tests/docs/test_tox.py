@@ -21,4 +21,5 @@ def test_the_lowest_versions_are_those_that_are_allowed() -> None:
         for line in tox["testenv:lowest"]["deps"].split("\n")
         if "==" in re.sub(";.*", "", line)
     ]
-    assert sorted(tried) == sorted(each.replace(">=", "==", 1) for each in allowed)
+    lowest = [re.sub(r",<[0-9.]+", "", each).replace(">=", "==", 1) for each in allowed]
+    assert sorted(tried) == sorted(lowest)
