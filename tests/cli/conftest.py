@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from distqueue import Queue
+
+from .forks import Forks
 
 URL = "json:///Queue.json"
 
@@ -47,13 +49,11 @@ class Done:
 class Shell:
     """Runs ``distqueue`` in a directory; ``DISTQUEUE_URL`` names a store in it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, forks: Forks | None = None) -> None:
         self.directory = directory
+        self._forks = forks
         self.store = directory / "Queue.json"
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
-        self.env |= {"DISTQUEUE_URL": URL, "TERM": "xterm-256color", "TZ": "UTC"}
-        for name in ("NO_COLOR", "COLUMNS", "LINES"):
-            self.env.pop(name, None)
+        self.env = environment()
         self._children: list[subprocess.Popen[str]] = []
 
     @staticmethod
@@ -63,18 +63,24 @@ class Shell:
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **env: str) -> Done:
         """Run a command and wait for its end, which has to have this exit code."""
+        done = Done(*self._run(arguments, stdin, self.env | env))
+        assert done.code == code, f"{arguments}: {done.code}\n{done.out}{done.err}"
+        assert "Traceback" not in done.err or "DISTQUEUE_DEBUG" in env
+        return done
+
+    def _run(self, arguments: Sequence[str], stdin: str, env: dict[str, str]) -> tuple[int, str, str]:
+        if self._forks is not None and self._forks.has(env):
+            return self._forks.run(arguments, self.directory, env, stdin)
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.directory,
-            env=self.env | env,
+            env=env,
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
         )
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr or "DISTQUEUE_DEBUG" in env
-        return Done(done.returncode, done.stdout, done.stderr)
+        return done.returncode, done.stdout, done.stderr
 
     def line(self, line: str) -> Done:
         """Run a command as it would be typed behind ``distqueue``."""
@@ -131,10 +137,26 @@ def _allow_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of commands."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):
+        env.pop(name, None)
+    return env | {"DISTQUEUE_URL": URL, "TERM": "xterm-256color", "TZ": "UTC"}
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """What most commands are forked from."""
+    made = Forks(environment())
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path, forks: Forks) -> Iterator[Shell]:
     """A shell in an empty directory."""
-    made = Shell(tmp_path)
+    made = Shell(tmp_path, forks)
     yield made
     made.close()
 

@@ -9,12 +9,8 @@ BEGIN
             'clear_queue', 'tidy', 'load', 'putting',
             'make_queue', 'is_overdue')
     LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', _function);
-        EXECUTE format('ALTER FUNCTION %s SET plan_cache_mode = force_generic_plan', _function);
-        EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off', _function);
-        EXECUTE format('ALTER FUNCTION %s SET enable_hashjoin = off', _function);
-        EXECUTE format('ALTER FUNCTION %s SET enable_mergejoin = off', _function);
-        EXECUTE format('ALTER FUNCTION %s SET enable_bitmapscan = off', _function);
-        EXECUTE format('ALTER FUNCTION %s SET jit = off', _function);
+        EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan'
+            ' SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off'
+            ' SET jit = off', _function);
     END LOOP;
 END $$;
