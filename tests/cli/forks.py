@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,7 @@ class Forks:
                 env=self._env,
                 pass_fds=[server.fileno()],
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def has(self, env: Mapping[str, str]) -> bool:
@@ -67,8 +69,8 @@ class Forks:
             return int(client.recv(16)), printed, error.result()
 
     def close(self) -> None:
-        """End it."""
-        self._process.kill()
+        """End it, with what it has forked."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._directory.cleanup()
 
