@@ -107,6 +107,7 @@ class ThroughAPipe(ThroughASocket):
     """The store of each test is served, and reached through a pipe."""
 
     def before_campaign(self, *, broker: bool) -> None:
+        super().before_campaign(broker=broker)
         self.not_run("other processes go through the socket, which is held there")
 
     def way_in(self, serving: Serving) -> Callable[[], Channel]:
