@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -125,9 +126,12 @@ class Crew:
         self.restart_engine()
 
     def _bide(self, members: Iterable[Member]) -> None:
-        """Wait for a random moment at which some members are at work."""
+        """Wait for a random moment at which some members are at work.
+
+        Not if another one has ended by itself, without which there may be nothing to do.
+        """
         for member in members:
-            wait_until(member.begun, f"{member.name} to begin its work")
+            wait_until(partial(self._may_go_on, member), f"{member.name} to begin its work")
         time.sleep(self.chance.expovariate(1 / self.plan.gap))
         self.check_alive("publisher", "consumer")
 
@@ -143,6 +147,9 @@ class Crew:
                 self.members[place] = self.start(
                     member.role, member.number, member.incarnation + 1, member.history
                 )
+
+    def _may_go_on(self, member: Member) -> bool:
+        return member.begun() or not all(each.child.running for each in self.members)
 
     def check_alive(self, *roles: str) -> None:
         """Fail if a process ended that was not killed."""
