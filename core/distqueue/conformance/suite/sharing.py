@@ -155,19 +155,23 @@ class Sharing(Tidying):
 
     @clause(
         "SHARE-8",
-        "what a process does after another one has let the store tidy up its files is in the store",
+        "a process goes on with what is in the store once another one has let it tidy up its files",
         needs="shared_between_processes",
         look="files that were replaced while a process has them open: look what is there now",
         slow=True,
     )
     def test_processes_go_on_when_the_files_were_tidied_up(self) -> None:
         other = self.other_process()
-        other.apply([self.make(task_id="a")])
-        (theirs,) = self.claim_in(other)
+        kept, new = self.make("put before", task_id="kept"), self.make("put after", task_id="b")
+        other.apply([self.make(task_id="a"), kept])
+        theirs = {lease.task_id: lease for lease in self.claim_in(other, 2)}
+        other.apply([Release(queue=self.queue, receipt=theirs["kept"].receipt)])
         self.let_it_tidy_up()
-        put, ack = other.apply([self.make(task_id="b"), Ack(queue=self.queue, receipt=theirs.receipt)])
+        put, ack = other.apply([new, Ack(queue=self.queue, receipt=theirs["a"].receipt)])
         assert not expect(put, Stored).duplicate
         expect(ack, Settled)
+        leases = [*self.claim_in(other), *self.claim_in(other)]
+        assert {lease.task_id: lease.data for lease in leases} == {"kept": kept.data, "b": new.data}
         for broker in (self.broker, self.other_process()):
             looks = broker.apply([Find(queue=self.queue, task_id=task_id) for task_id in "ab"])
             assert [expect(look, Found).task is not None for look in looks] == [False, True]
