@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 
 from distqueue import TaskState
+from distqueue_backends.lock import StoreLock
 from tests.worker.conftest import Bench, alive, check_apart, children_of, wait_until
 
 pytestmark = pytest.mark.slow
+
+
+def stop(bench: Bench, worker: subprocess.Popen[str]) -> None:
+    """Let a worker stand still, but not while it keeps the files of its store locked for all others."""
+    with StoreLock(f"{bench.directory}/jobs.db.lock", 10.0):
+        os.kill(worker.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
 
 
 def test_a_timeout_kills_the_child_and_gives_back_what_else_it_ran(bench: Bench) -> None:
@@ -115,7 +124,7 @@ def test_a_handler_learns_that_its_lease_is_lost(lite: Bench) -> None:
     (task_id,) = lite.put("until_lost")
     stopped = lite.start("-c", "1")
     lite.wait_for_notes(1)
-    os.kill(stopped.pid, signal.SIGSTOP)
+    stop(lite, stopped)
     delivery = lite.queue.get(timeout=30, lease=60)
     assert delivery is not None
     assert (delivery.task_id, delivery.attempt) == (task_id, 2)
@@ -161,7 +170,7 @@ def test_a_worker_that_slept_for_longer_than_the_lease_runs_nothing_a_second_tim
     (task_id,) = bench.put("until", path=str(bench.directory / "go"))
     worker = bench.start("-c", "2")
     bench.wait_for_notes(1)
-    os.kill(worker.pid, signal.SIGSTOP)
+    stop(bench, worker)
     wait_until(lambda: bench.queue.stats().ready == 1, bench.log)
     os.kill(worker.pid, signal.SIGCONT)
     wait_until(lambda: f"task {task_id} (until) still runs here" in bench.log.read_text(), bench.log)

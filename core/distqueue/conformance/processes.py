@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from distqueue.broker.event import Applied, Apply, Body, Failed, Wait, Welcome, 
 from distqueue.capabilities import Capabilities
 from distqueue.commands import Command
 from distqueue.conformance.agent import from_line, to_line
+from distqueue.conformance.forks import stand_still, start
 from distqueue.errors import OutcomeUnknown
 from distqueue.results import Outcome, Seen
 
@@ -34,6 +34,8 @@ _PIECE = 64 * 1024
 class Child:
     """A running ``python -m MODULE``, ended and waited for when the ``with`` block ends.
 
+    Where processes can be forked it is: :mod:`distqueue.conformance.forks`.
+
     ``told`` is the first line of its input: a command line, with a password in it, could be read by others.
     ``prepare`` names the ``"module:function"`` that it calls before anything else, if any. ``under`` is a
     command that runs another one in its own place, such as ``strace -D``.
@@ -43,14 +45,14 @@ class Child:
         command = [PREPARED, prepare, module] if prepare else [module]
         self._heard = bytearray()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            [*under, sys.executable, "-m", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-            start_new_session=True,  # an interrupt of the test at the keyboard is ours to pass on
-        )
+        (stdin, told_to), (heard_from, stdout) = os.pipe(), os.pipe()
+        self._input = os.fdopen(told_to, "wb", buffering=0)
+        self._output = os.fdopen(heard_from, "rb", buffering=0)
+        try:
+            self._process = start((stdin, stdout, self._errors.fileno()), *command, under=under)
+        finally:
+            os.close(stdin)
+            os.close(stdout)
         with suppress(BrokenPipeError):  # it has ended already: whoever listens to it will know
             self.say(told.encode())
 
@@ -70,8 +72,7 @@ class Child:
     @property
     def output(self) -> str:
         """What the pipe is called, in the system calls of both ends, that the child answers into."""
-        assert self._process.stdout is not None
-        return os.readlink(f"/proc/self/fd/{self._process.stdout.fileno()}")
+        return os.readlink(f"/proc/self/fd/{self._output.fileno()}")
 
     @property
     def running(self) -> bool:
@@ -80,8 +81,7 @@ class Child:
 
     def say(self, line: bytes) -> None:
         """Write a line to the child's input."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
+        self._input.write(line + b"\n")
 
     def hear(self, patience: float = PATIENCE) -> bytes:
         """Return the next line of the child's output, empty if it has ended before that was whole.
@@ -89,15 +89,14 @@ class Child:
         Raises:
             TimeoutError: it has not said a whole line within some seconds.
         """
-        assert self._process.stdout is not None
         deadline = time.monotonic() + patience
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
             while b"\n" not in self._heard:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     why = f"process {self.pid} said nothing for {patience} s: {self.complaints()}"
                     raise TimeoutError(why)
-                if not (piece := os.read(self._process.stdout.fileno(), _PIECE)):
+                if not (piece := self._output.read(_PIECE)):
                     return b""
                 self._heard += piece
         line, _, rest = self._heard.partition(b"\n")
@@ -111,8 +110,7 @@ class Child:
 
     def stop(self) -> None:
         """Send SIGSTOP and wait until the child stands still."""
-        os.kill(self.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        stand_still(self._process)
 
     def proceed(self) -> None:
         """Send SIGCONT."""
@@ -131,8 +129,7 @@ class Child:
 
     def end(self, patience: float = PATIENCE) -> int:
         """End the child's input, wait for it to finish, and return its exit code."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._input.close()
         return self.join(patience)
 
     def complaints(self) -> str:
@@ -144,9 +141,8 @@ class Child:
         """Kill the child if it still runs, and free everything."""
         if self.running:
             self.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            if pipe is not None:
-                pipe.close()
+        for each in (self._input, self._output, self._errors):
+            each.close()
 
 
 class OtherProcess(Broker):

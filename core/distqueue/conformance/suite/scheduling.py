@@ -39,6 +39,7 @@ class Scheduling(Subject):
         lease = self.until(lambda: next(iter(self.claim(lease=LONG)), None), "the task to be due")
         assert lease.task_id == "it"
         assert record.until is not None
+        assert abs(record.until - (record.put_at + 4 * self.moment)) < 0.001
         assert lease.until - LONG >= record.until - 0.001
         assert (lease.attempt, lease.deliveries) == (1, 1)
 

@@ -1,0 +1,251 @@
+"""Processes of a test, forked from one which has imported everything: they start in a tenth of the time.
+
+Beyond that each is what ``python -m MODULE`` would be: a process with a session, a directory, an environment,
+streams and an exit code of its own, which ends as it likes and can be killed. Only modules of this
+distribution are imported beforehand: a backend of somebody else's is not expected to stand a fork. Run as a
+program this module is the process that the others are forked from; it ends with the one that started it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Final
+
+SUITE: Final = ("distqueue.opening", "distqueue.conformance.publisher", "distqueue_backends")
+"""What the child processes of the suite need, as modules and packages."""
+_MOST: Final = 256 * 1024
+"""How long a request may be, in bytes."""
+_LATER: Final = ("DISTQUEUE_", "PYTEST_")
+"""What of an environment is read later than at an import."""
+
+type Streams = tuple[int, int, int]
+"""The descriptors that a process has as its input, its output and its errors."""
+type Process = subprocess.Popen[bytes] | Fork
+"""A process that was started by :func:`start`."""
+
+
+def start(streams: Streams, module: str, *arguments: str, under: Sequence[str] = ()) -> Process:
+    """Start ``python -m MODULE ARGUMENTS``, in a session of its own and as a fork where that can be.
+
+    ``under`` is a command that runs another one in its own place, such as ``strace -D``: that one cannot.
+    """
+    if not under and (forks := _shared(os.getpid())) is not None and forks.suits(os.environ):
+        return forks.start([module, *arguments], Path.cwd(), os.environ, streams)
+    stdin, stdout, stderr = streams
+    command = [*under, sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
+
+
+@functools.cache
+def _shared(pid: int) -> Forks | None:
+    """Return that of this process, if there can be one."""
+    if not can_fork():
+        return None
+    made = Forks(SUITE, os.environ)
+    atexit.register(made.close)
+    return made
+
+
+def can_fork() -> bool:
+    """Whether this system has all that is needed: Linux does."""
+    return hasattr(os, "pidfd_open")
+
+
+class Forks:
+    """The process that others are forked from, with what it imports and the environment that it has."""
+
+    def __init__(self, packages: Sequence[str], env: Mapping[str, str], options: Sequence[str] = ()) -> None:
+        self._env = _general(env)
+        self._requests, theirs = _pair()
+        with theirs:
+            command = [sys.executable, *options, "-m", __name__, str(theirs.fileno()), *packages]
+            self._process = subprocess.Popen(
+                command,
+                env=self._env,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def suits(self, env: Mapping[str, str]) -> bool:
+        """Whether this is its environment, but for what is read later than at an import."""
+        return _general(env) == self._env
+
+    def start(
+        self, arguments: Sequence[str], directory: Path, env: Mapping[str, str], streams: Streams
+    ) -> Fork:
+        """Fork a process that runs ``python -m`` with these arguments."""
+        ours, theirs = _pair()
+        with theirs:
+            request = json.dumps([list(arguments), str(directory), dict(env)]).encode()
+            socket.send_fds(self._requests, [request], [*streams, theirs.fileno()])
+        return Fork(ours)
+
+    def close(self) -> None:
+        """End it; what it has forked goes on."""
+        self._requests.shutdown(socket.SHUT_RDWR)  # also for those that this process has forked itself
+        self._requests.close()
+        self._process.wait()
+
+
+class Fork:
+    """A forked process, with those methods of a :class:`subprocess.Popen` that tests need."""
+
+    def __init__(self, says: socket.socket) -> None:
+        self._says = says
+        self.returncode: int | None = None
+        self.pid = self._hear(30.0)
+
+    def poll(self) -> int | None:
+        """Return the exit code, if it has ended."""
+        with suppress(BlockingIOError):
+            return self._end(0.0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after so many seconds.
+        """
+        try:
+            return self._end(timeout)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _end(self, timeout: float | None) -> int:
+        if self.returncode is None:
+            self.returncode = self._hear(timeout)
+            self._says.close()
+        return self.returncode
+
+    def _hear(self, timeout: float | None) -> int:
+        self._says.settimeout(timeout)
+        if not (said := self._says.recv(16)):
+            raise ChildProcessError("what this process was forked from has ended, and can tell no more of it")
+        return int(said)
+
+
+def stand_still(process: Process) -> None:
+    """Send SIGSTOP, and wait until the process stands still."""
+    os.kill(process.pid, signal.SIGSTOP)
+    if isinstance(process, subprocess.Popen):
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        return
+    while any(state not in "TZX" for state in _states(process.pid)):
+        time.sleep(0.001)
+
+
+def _states(pid: int) -> Iterator[str]:
+    """Give out in what state each thread of a process is: proc_pid_stat(5)."""
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_text().rpartition(")")[2].split()[0]
+
+
+def _general(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.startswith(_LATER)}
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+# --- The process that others are forked from ------------------------------------------------------------
+
+
+def serve(requests: socket.socket) -> None:
+    """Fork a process for each request, and say its pid and how it ended; returns in those processes."""
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while True:
+        for ready in select.select([requests.fileno(), *running], [], [])[0]:
+            if ready in running:
+                pid, told = running.pop(ready)
+                os.close(ready)
+                _say(told, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                told.close()
+                continue
+            request, fds, *_ = socket.recv_fds(requests, _MOST, 4)
+            if not request:
+                os._exit(0)
+            *streams, answer = fds
+            if (pid := os.fork()) == 0:
+                for each in (requests, *[other for _, other in running.values()]):
+                    each.detach()
+                become(streams, *json.loads(request))
+                return
+            told = socket.socket(fileno=answer)
+            _say(told, pid)
+            running[os.pidfd_open(pid)] = (pid, told)
+            for stream in streams:
+                os.close(stream)
+
+
+def _say(told: socket.socket, number: int) -> None:
+    with suppress(OSError):  # nobody wants to know any longer
+        told.send(b"%d" % number)
+
+
+def become(streams: list[int], arguments: list[str], directory: str, env: dict[str, str]) -> None:
+    """Make this process what ``python -m`` would be."""
+    os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    sys.path[0] = directory
+    sys.argv = arguments
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.modules.pop(arguments[0], None)
+
+
+def _import(packages: Sequence[str]) -> None:
+    """Import modules and all that is in packages, as far as what they need is installed."""
+    for name in packages:
+        module = import_module(name)
+        for each in walk_packages(getattr(module, "__path__", []), f"{name}."):
+            with suppress(ImportError):
+                import_module(each.name)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as given:
+        _import(sys.argv[2:])
+        gc.freeze()
+        serve(given)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
