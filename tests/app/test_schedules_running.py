@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +17,8 @@ from typing import Any
 import pytest
 
 from distqueue import Queue
+from distqueue.conformance.forks import Process
+from tests import commands
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +44,9 @@ class Shop:
         self.directory = directory
         self.url = url.format(tmp=directory)
         self.write(APP)
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
         # Compiled code is told from changed code by whole seconds and the size: too coarse for `write`.
-        self._env |= {"DISTQUEUE_URL": self.url, "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._env = commands.environment() | {"DISTQUEUE_URL": self.url, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._processes: list[Process] = []
 
     def write(self, app: str) -> None:
         """Let the app be another one."""
@@ -58,19 +58,15 @@ class Shop:
         log = self.directory / "log"
         return log.read_text() if log.exists() else ""
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-W", "error", "-m", "distqueue", *arguments]
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> Process:
         """Start a command that goes on."""
-        with (self.directory / "log").open("ab") as log:
-            process = subprocess.Popen(
-                self.command(*arguments), cwd=self.directory, env=self._env, stdout=log, stderr=log
-            )
+        with open(os.devnull) as nothing, (self.directory / "log").open("ab") as log:
+            streams = (nothing.fileno(), log.fileno(), log.fileno())
+            process = commands.start(arguments, self.directory, self._env, streams)
         self._processes.append(process)
         return process
 
-    def start_elsewhere(self) -> subprocess.Popen[bytes]:
+    def start_elsewhere(self) -> Process:
         """Start a worker that keeps the schedules and takes no tasks; return once it does."""
         begun = self.log.count("working on queues")
         worker = self.start("work", "shop", "-q", "elsewhere")
@@ -79,16 +75,9 @@ class Shop:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run a command to its end, and return what it printed."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.directory,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout + (done.stderr if code else "")
+        ended, printed, errors = commands.run(arguments, self.directory, self._env)
+        assert ended == code, f"{arguments}: {ended}\n{printed}{errors}"
+        return printed + (errors if code else "")
 
     def schedules(self, *names: str) -> dict[str, Any]:
         """Return what is listed, by name."""

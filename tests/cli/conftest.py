@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ from typing import Any
 import pytest
 
 from distqueue import Queue
-
-from .forks import Forks
+from tests import commands
 
 URL = "json:///Queue.json"
 
@@ -49,38 +46,18 @@ class Done:
 class Shell:
     """Runs ``distqueue`` in a directory; ``DISTQUEUE_URL`` names a store in it."""
 
-    def __init__(self, directory: Path, forks: Forks | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._forks = forks
         self.store = directory / "Queue.json"
-        self.env = environment()
+        self.env = commands.environment() | {"DISTQUEUE_URL": URL}
         self._children: list[subprocess.Popen[str]] = []
-
-    @staticmethod
-    def command(*arguments: str) -> list[str]:
-        """Return the command line."""
-        return [sys.executable, "-W", "error", "-m", "distqueue", *arguments]
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0, **env: str) -> Done:
         """Run a command and wait for its end, which has to have this exit code."""
-        done = Done(*self._run(arguments, stdin, self.env | env))
+        done = Done(*commands.run(arguments, self.directory, self.env | env, stdin))
         assert done.code == code, f"{arguments}: {done.code}\n{done.out}{done.err}"
         assert "Traceback" not in done.err or "DISTQUEUE_DEBUG" in env
         return done
-
-    def _run(self, arguments: Sequence[str], stdin: str, env: dict[str, str]) -> tuple[int, str, str]:
-        if self._forks is not None and self._forks.has(env):
-            return self._forks.run(arguments, self.directory, env, stdin)
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.directory,
-            env=env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.returncode, done.stdout, done.stderr
 
     def line(self, line: str) -> Done:
         """Run a command as it would be typed behind ``distqueue``."""
@@ -90,7 +67,7 @@ class Shell:
         """Start a command that can be interrupted, with pipes unless other streams are given."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         child = subprocess.Popen(
-            self.command(*arguments),
+            commands.command(*arguments),
             cwd=self.directory,
             env=self.env,
             text=True,
@@ -137,27 +114,10 @@ def _allow_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of commands."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
-    for name in ("NO_COLOR", "COLUMNS", "LINES"):
-        env.pop(name, None)
-    return env | {"DISTQUEUE_URL": URL, "TERM": "xterm-256color", "TZ": "UTC"}
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks | None]:
-    """What most commands are forked from, on Linux."""
-    made = Forks(environment()) if hasattr(os, "pidfd_open") else None
-    yield made
-    if made is not None:
-        made.close()
-
-
 @pytest.fixture
-def shell(tmp_path: Path, forks: Forks | None) -> Iterator[Shell]:
+def shell(tmp_path: Path) -> Iterator[Shell]:
     """A shell in an empty directory."""
-    made = Shell(tmp_path, forks)
+    made = Shell(tmp_path)
     yield made
     made.close()
 

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from distqueue.conformance.report import read_reports
+from tests import commands
 
 from .conftest import Shell
 
@@ -71,7 +72,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_running(tmp_path: Path, s
     (tmp_path / "stops.py").write_text(STOPS)
     env = {**shell.env, "PYTHONPATH": str(tmp_path), "PYTEST_PLUGINS": "stops", "REACHED": str(reached)}
     run = subprocess.Popen(
-        Shell.command("conformance", "json:///{tmp}/Queue.json", "-k", "test_processes_see_each_other"),
+        commands.command("conformance", "json:///{tmp}/Queue.json", "-k", "test_processes_see_each_other"),
         cwd=shell.directory,
         env=env,
         stdout=subprocess.PIPE,

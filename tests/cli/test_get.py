@@ -16,6 +16,7 @@ from distqueue.opening import open_broker
 from distqueue.outcomes import expect
 from distqueue.results import Found
 from distqueue.task import TaskRecord
+from tests import commands
 
 from .conftest import Shell
 
@@ -108,7 +109,7 @@ def test_a_full_disk_below_the_output_gives_the_task_back(shell: Shell) -> None:
 
 
 def test_a_closed_output_gets_nothing(full: Shell) -> None:
-    line = " ".join(full.command("get")) + " >&-"
+    line = " ".join(commands.command("get")) + " >&-"
     done = subprocess.run(
         ["sh", "-c", line], cwd=full.directory, env=full.env, capture_output=True, text=True
     )

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from tests import commands
+
 from .conftest import Shell
 
 
@@ -152,7 +154,7 @@ def test_ids_that_nobody_reads_end_the_command_quietly(shell: Shell) -> None:
 def test_a_pipe_from_put_to_get_works(shell: Shell) -> None:
     line = "printf '1\\n2\\n' | $D put --quiet && $D get -n 9 | tac"
     done = subprocess.run(
-        ["sh", "-c", line.replace("$D", " ".join(shell.command()))],
+        ["sh", "-c", line.replace("$D", " ".join(commands.command()))],
         cwd=shell.directory,
         env=shell.env,
         capture_output=True,

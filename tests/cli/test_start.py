@@ -10,6 +10,7 @@ import pytest
 
 from distqueue.cli.errors import ExitCode
 from distqueue.cli.main import main
+from tests import commands
 
 from .conftest import Shell
 
@@ -49,7 +50,7 @@ def test_the_version_is_that_of_the_distribution(shell: Shell) -> None:
 
 
 def test_without_a_verb_the_help_is_shown(shell: Shell) -> None:
-    done = subprocess.run(shell.command(), env=shell.env, capture_output=True, text=True)
+    done = subprocess.run(commands.command(), env=shell.env, capture_output=True, text=True)
     assert done.returncode in (ExitCode.OK, ExitCode.USAGE)  # as typer's version has it
     assert "Usage: distqueue [OPTIONS] COMMAND" in done.stdout + done.stderr
 

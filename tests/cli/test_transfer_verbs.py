@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from tests import commands
+
 from .conftest import Shell
 
 pytestmark = pytest.mark.slow
@@ -17,7 +19,7 @@ COPY = "json:///Copy.json"
 
 
 def test_a_store_is_copied_through_a_pipe(full: Shell) -> None:
-    command = " ".join(full.command())
+    command = " ".join(commands.command())
     line = f"{command} export | {command} import -u {COPY}"
     done = subprocess.run(
         ["sh", "-c", line], cwd=full.directory, env=full.env, capture_output=True, text=True

@@ -111,9 +111,9 @@ def test_what_handlers_print_stands_above_in_whole_lines(shop: Shell, terminal: 
     child = start(terminal, "--processes", "3", "--concurrency", "3")
     terminal.wait_for("1 of 3 running")
     enqueue(shop, "say", *range(5))
-    terminal.wait_for("done 5 ", "1 of 3 running", "rest of it")
     said = [f"{stream} of {number} is a line" for stream in ("out", "err") for number in range(5)]
     said += [f"half a line of {number}, and the rest of it" for number in range(5)]
+    terminal.wait_for("done 5 ", "1 of 3 running", *said)
     screen_begins = next(at for at, line in enumerate(terminal.lines) if line.startswith("shop:app"))
     assert sorted(terminal.lines[:screen_begins]) == sorted(said)
     child.kill()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +14,8 @@ from typing import NamedTuple
 import pytest
 
 from distqueue import Queue
+from distqueue.conformance.forks import Process
+from tests import commands
 
 APP = '''
 """Handlers that write down when they begin and end, in one line each."""
@@ -163,28 +163,20 @@ class Bench:
         self.url = url
         self.notes_path = directory / "notes"
         (directory / "jobs.py").write_text(APP)
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("DISTQUEUE_")}
-        self.env |= {"DISTQUEUE_URL": url, "NOTES": str(self.notes_path)}
+        self.env = commands.environment() | {"DISTQUEUE_URL": url, "NOTES": str(self.notes_path)}
         self.log = directory / "log"
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes: list[Process] = []
         self.queue = Queue(url)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Process:
         """Start a worker."""
         return self.spawn("work", "jobs:app", *arguments)
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[str]:
+    def spawn(self, *arguments: str) -> Process:
         """Start a command; what it says goes to the log."""
-        with self.log.open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "distqueue", *arguments],
-                cwd=self.directory,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-            )
+        with open(os.devnull) as nothing, self.log.open("a") as log:
+            streams = (nothing.fileno(), log.fileno(), log.fileno())
+            process = commands.start(arguments, self.directory, self.env, streams)
         self.processes.append(process)
         return process
 

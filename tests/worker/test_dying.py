@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 
 import pytest
 
 from distqueue import TaskState
+from distqueue.conformance.forks import Process, stand_still
 from distqueue_backends.lock import StoreLock
 from tests.worker.conftest import Bench, alive, check_apart, children_of, wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def stop(bench: Bench, worker: subprocess.Popen[str]) -> None:
+def stop(bench: Bench, worker: Process) -> None:
     """Let a worker stand still, but not while it keeps the files of its store locked for all others."""
     with StoreLock(f"{bench.directory}/jobs.db.lock", 10.0):
-        os.kill(worker.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+        stand_still(worker)
 
 
 def test_a_timeout_kills_the_child_and_gives_back_what_else_it_ran(bench: Bench) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 from collections import defaultdict
 
 import pytest
 
+from distqueue.conformance.forks import Process
 from tests.worker.conftest import Bench, check_apart, children_of, wait_until
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ class Load:
         self.bench = bench
         self.chance = random.Random(7)
         self.task_ids: set[str] = set()
-        self.workers: list[subprocess.Popen[str]] = []
+        self.workers: list[Process] = []
         (bench.directory / "distqueue.toml").write_text(f"[defaults]\nlease = {LEASE}\n")
 
     def feed(self, begun: int) -> None:

@@ -68,10 +68,22 @@ def can_fork() -> bool:
 
 
 class Forks:
-    """The process that others are forked from, with what it imports and the environment that it has."""
+    """The process that others are forked from, with what it imports and the environment that it has.
 
-    def __init__(self, packages: Sequence[str], env: Mapping[str, str], options: Sequence[str] = ()) -> None:
-        self._env = _general(env)
+    ``options`` are those of the interpreter. The environment of another process may differ in what is
+    read later than at an import only: in what begins with one of ``later``, too.
+    """
+
+    def __init__(
+        self,
+        packages: Sequence[str],
+        env: Mapping[str, str],
+        options: Sequence[str] = (),
+        *,
+        later: Sequence[str] = (),
+    ) -> None:
+        self._later = (*_LATER, *later)
+        self._env = self._general(env)
         self._requests, theirs = _pair()
         with theirs:
             command = [sys.executable, *options, "-m", __name__, str(theirs.fileno()), *packages]
@@ -85,7 +97,10 @@ class Forks:
 
     def suits(self, env: Mapping[str, str]) -> bool:
         """Whether this is its environment, but for what is read later than at an import."""
-        return _general(env) == self._env
+        return self._general(env) == self._env
+
+    def _general(self, env: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in env.items() if not name.startswith(self._later)}
 
     def start(
         self, arguments: Sequence[str], directory: Path, env: Mapping[str, str], streams: Streams
@@ -170,10 +185,6 @@ def _states(pid: int) -> Iterator[str]:
     for path in Path(f"/proc/{pid}/task").glob("*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):
             yield path.read_text().rpartition(")")[2].split()[0]
-
-
-def _general(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if not name.startswith(_LATER)}
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
