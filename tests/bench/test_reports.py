@@ -32,6 +32,8 @@ from distqueue.bench.waking import Waking
 from distqueue.errors import ConfigError
 from distqueue.urls import parse_url
 
+pytestmark = pytest.mark.slow
+
 STORE = 'json, <b>&amp;"</b>'
 MANUAL = Path(__file__).parents[2] / "docs" / "howto" / "measure.md"
 

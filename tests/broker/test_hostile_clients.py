@@ -67,6 +67,7 @@ def test_a_record_with_data_of_another_kind_is_cut_off(url: str, serve: Serve) -
         check_it_serves(witness)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_too_large_is_refused_and_nothing_is_held(url: str, serve: Serve) -> None:
     serve()
     with Queue(url) as queue:

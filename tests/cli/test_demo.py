@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import URL, Shell
 
 
+@pytest.mark.slow
 def test_it_leaves_other_tasks_alone(shell: Shell) -> None:
     shell("put", '{"at": 1}')
     done = shell("demo", "-u", URL, "--tasks", "40", "--publishers", "2", "--consumers", "2")

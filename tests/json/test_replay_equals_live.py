@@ -72,7 +72,10 @@ class Trio:
         return outcomes
 
 
-@pytest.mark.parametrize("seed", range(80))
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed % 4 else []) for seed in range(80)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_reader_of_the_file_knows_what_its_writers_knew(shm: Path, seed: int) -> None:
     make = Commands(seed, fences=seed >= 60)
     with ExitStack() as stack:

@@ -29,7 +29,7 @@ from distqueue.commands import (
 from distqueue.opening import open_broker
 from distqueue.results import Claimed, Found, Lease, Outcome, Redriven, Removed, Settled, Stored
 
-COUNT: Final = 1000
+COUNT: Final = 400
 BATCH: Final = 10
 WORK: Final = "work"
 TOKEN: Final = "token"

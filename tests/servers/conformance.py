@@ -89,6 +89,10 @@ class OnPostgreSQL(Subject):
 
     moment = 0.15  # a server that has much to do
 
+    def examples(self, most: int) -> int:
+        # Each step is a round trip, and there are walks on this server through a broker process, too.
+        return max(1, super().examples(most) // 2)
+
     def make_rig(self, directory: Path) -> Harness:
         options = self.url.partition("?")[2]
         return ServerOfTests(with_query(postgres_url(), options), directory)

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 _SERVES = """
 import sys
 from tests.servers.chosen import own_postgres
+
+pytestmark = pytest.mark.slow
 print(own_postgres().url, own_postgres().data.parent, flush=True)
 sys.stdin.read()
 """

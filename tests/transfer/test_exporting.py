@@ -176,6 +176,7 @@ target.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+@pytest.mark.slow
 def test_memory_stays_small_however_much_is_stored(tmp_path: Path) -> None:
     store = Store(f"json:///{tmp_path}/source.json")
     data = b'"%s"' % (b"x" * 10_000)

@@ -7,6 +7,8 @@ import pytest
 from distqueue import Queue
 from tests.worker.conftest import APP, Bench
 
+pytestmark = pytest.mark.slow
+
 MORE = """
 
 for number in range(12):

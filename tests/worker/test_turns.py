@@ -10,6 +10,8 @@ from distqueue.worker.plan import Plan
 from distqueue.worker.worker import Worker
 from tests.worker.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_turn_that_is_asked_for_comes_though_nothing_happens(
     lite: Bench, monkeypatch: pytest.MonkeyPatch

@@ -12,12 +12,16 @@ from distqueue.errors import OutcomeUnknown, StoreError
 from distqueue.ids import new_token
 from distqueue.results import Claimed, Outcome, Settled, Stored
 
-_LIMIT = 40
 _PAUSE = 0.0005
 
 
 class Breaking(Subject):
     """What the tests of both have in common: work goes on while something is done to the store."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls are made meanwhile."""
+        return max(12, self.examples(40))
 
     def meanwhile(self, harm: Callable[[], None], call: Callable[[int], None]) -> None:
         """Make many calls in a thread, and do harm at odd moments: once in each call or two, if they last."""
@@ -25,7 +29,7 @@ class Breaking(Subject):
         harms: list[float] = []
 
         def work() -> None:
-            for number in range(_LIMIT):
+            for number in range(self.calls):
                 self.until(lambda enough=number // 4: len(harms) >= enough, "harm to be done")  # type: ignore[misc]
                 call(number)
                 ended.append(number)
@@ -51,7 +55,7 @@ class Breaking(Subject):
 
     def publish_through(self, harm: Callable[[], None]) -> None:
         """Publish while harm is done, and all of it again: what is there already is not put twice."""
-        puts: list[Put] = [self.make(number, task_id=f"t{number}") for number in range(_LIMIT)]
+        puts: list[Put] = [self.make(number, task_id=f"t{number}") for number in range(self.calls)]
         acknowledged: set[str] = set()
         refused: set[str] = set()
 
@@ -74,7 +78,7 @@ class Breaking(Subject):
 
     def claim_through(self, harm: Callable[[], None]) -> None:
         """Claim and ack while harm is done: no task is lost, and none is acked twice."""
-        names = [f"t{number}" for number in range(_LIMIT)]
+        names = [f"t{number}" for number in range(self.calls)]
         self.put_all(" ".join(names))
         lease = max(self.moment * 4, 0.3)
         acked: list[str] = []
