@@ -52,6 +52,11 @@ def postgres_store(new_postgres: Callable[[], str]) -> str:
     return new_postgres()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that nothing is left to one process alone in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_unconfigure() -> None:
     """Stop the servers that tests have started."""
     stop_servers()

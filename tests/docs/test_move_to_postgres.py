@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from distqueue import Queue
 from tests.docs.pages import ROOT, links, page
 
@@ -39,6 +41,7 @@ def run(*scripts: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_way_there_and_back(tmp_path: Path, postgres_schema: str) -> None:
     old = f"json:///{tmp_path}/Queue.json"
     with Queue(old, name="emails") as queue:

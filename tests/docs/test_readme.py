@@ -53,6 +53,7 @@ def test_a_program_that_hosts_the_broker_process(tmp_path: Path) -> None:
     assert run(EXAMPLES[2], tmp_path) == "Process this data\n"
 
 
+@pytest.mark.slow
 def test_the_first_command_loses_nothing(tmp_path: Path) -> None:
     """Its last step; the set-up before it is what made this environment."""
     command = next(line for line in README.splitlines() if line.endswith("distqueue demo"))

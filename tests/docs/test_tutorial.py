@@ -138,6 +138,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     made.close()
 
 
+@pytest.mark.slow
 def test_the_tutorial_goes_as_it_says(reader: Reader) -> None:
     for block in blocks():
         reader.follow(block)

@@ -105,6 +105,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("test_class", ["TestShelf", "TestPushingShelf", "TestFileShelf"])
+@pytest.mark.slow
 def test_a_backend_of_the_page_keeps_the_contract(site: Site, test_class: str) -> None:
     report = site.hold_the_suite_against(test_class)
     (subject,) = report.subjects

@@ -94,9 +94,7 @@ class ThroughASocket(Subject):
         serving = self.servings.get(place)
         if serving is None or not serving.runs:
             serving = self.servings[place] = Serving(place, **options)
-        broker = serving.enter(self.way_in(serving))
-        self.cleanup.callback(broker.close)
-        return broker
+        return self.opened(serving.enter(self.way_in(serving)))
 
     def way_in(self, serving: Serving) -> Callable[[], Channel]:
         """Return what opens a channel."""

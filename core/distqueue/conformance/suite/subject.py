@@ -173,7 +173,10 @@ class Subject:
 
     def open(self, url: str | None = None, *, create: bool = True, **options: Unpack[StoreOptions]) -> Broker:
         """Open a store, that of the test if no other is named; it is closed when the test ends."""
-        broker = open_broker(url or self.store, create=create, **options)
+        return self.opened(open_broker(url or self.store, create=create, **options))
+
+    def opened(self, broker: Broker) -> Broker:
+        """Close a broker when the test ends, and before that what waits in a thread is waited for."""
         self._opened.append(broker)
         self.cleanup.callback(broker.close)
         return broker
