@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -17,6 +18,9 @@ from distqueue.results import Claimed, Outcome, Settled, Stored
 from distqueue_backends.postgresql import hint
 from distqueue_backends.postgresql.writing import arrays
 from tests.worker.conftest import Bench, wait_until
+
+SCHEMA = "SELECT current_schema()"
+WAITS = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -112,6 +116,29 @@ def test_a_task_that_is_committed_late_is_not_passed_by(
     claim = Claim(queue="work", token="again-and-again", count=5)  # noqa: S106 - of a claim
     for _ in range(20):
         assert len(claimed(broker.apply([claim]))) == 5
+    other.commit()
+    assert claimed(broker.apply([claim]))[0] == "late"
+
+
+def test_a_task_that_waits_for_a_key_is_not_passed_by(
+    other: psycopg.Connection, broker: Broker, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its place before it has the key, which a third transaction gives up at last."""
+    monkeypatch.setattr(hint, "ASK_EVERY", 0.0)
+    monkeypatch.setattr(hint, "LOOK_EVERY", 3600.0)
+    with psycopg.connect(postgres_url) as third, ThreadPoolExecutor(1) as threads:
+        third.execute("SELECT set_config('search_path', %s, false)", other.execute(SCHEMA).fetchone())
+        third.execute("SELECT take_key(q, 'key', 0) FROM queue WHERE name = 'work'")
+        is_put = threads.submit(put_open, other, Put.make("work", "late", b"1", unique="key"))
+        with psycopg.connect(postgres_url, autocommit=True) as server:
+            while server.execute(WAITS, (other.info.backend_pid,)).fetchone() is None:
+                assert not is_put.done()
+        broker.apply([Put.make("work", f"t{number}", b"1") for number in range(200)])
+        claim = Claim(queue="work", token="again-and-again", count=5)  # noqa: S106 - of a claim
+        for _ in range(20):
+            assert len(claimed(broker.apply([claim]))) == 5
+        third.rollback()
+        is_put.result()
     other.commit()
     assert claimed(broker.apply([claim]))[0] == "late"
 

@@ -101,6 +101,7 @@ BEGIN
     END IF;
     _now := clock();
     IF _ticks THEN PERFORM tick(r.q, _now); END IF;
+    LOCK TABLE ready IN ROW EXCLUSIVE MODE;  -- so that whoever has a place in line is seen by putting()
     PERFORM lock_groups(r.q, _grps);
     FOR u IN SELECT * FROM unnest(_tids, _crcs, _datas, _lines, _dues, _delays, _attempts, _expires, _keeps,
         _publishers, _headers, _grps, _uniqs) WITH ORDINALITY
