@@ -32,9 +32,9 @@ MINUTE = 60.0
     ],
     ids=["memory", "sharded", "postgresql"],
 )
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Virtual]:
+def store(request: pytest.FixtureRequest, shm: Path) -> Iterator[Virtual]:
     """A store at noon."""
-    with virtual(url_of(request, request.param), tmp_path) as made:
+    with virtual(url_of(request, request.param), shm) as made:
         yield made
 
 

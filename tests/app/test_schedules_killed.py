@@ -102,13 +102,13 @@ def ticks_of(definitions: list[Definition], begin: float, end: float) -> dict[st
 )
 def test_every_tick_is_put_exactly_once(
     request: pytest.FixtureRequest,
-    tmp_path: Path,
+    shm: Path,
     url: str,
     definitions: list[Definition],
     hours: float,
     step: float,
 ) -> None:
-    with virtual(url_of(request, url), tmp_path) as store:
+    with virtual(url_of(request, url), shm) as store:
         began = store.now()
         deaths = live_through(store, definitions, hours, step, seed=7)
         assert deaths > (100 if step <= 30 else 50)

@@ -25,6 +25,8 @@ _SETTINGS: Final = {
     "max_connections": "200",
     "fsync": "on",
     "synchronous_commit": "on",
+    # What a server that is killed leaves there goes with its directory.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 

@@ -16,12 +16,12 @@ from tests.servers import chosen
 from tests.servers.chosen import postgres_programs
 from tests.servers.postgresql import Server, serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 _SERVES = """
 import sys
 from tests.servers.chosen import own_postgres
-
-pytestmark = pytest.mark.slow
 print(own_postgres().url, own_postgres().data.parent, flush=True)
 sys.stdin.read()
 """

@@ -202,9 +202,9 @@ class Stores:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Stores]:
+def make(shm: Path) -> Iterator[Stores]:
     with ExitStack() as stack:
-        stores = Stores(tmp_path, stack)
+        stores = Stores(shm, stack)
         stack.callback(stores.close)
         yield stores
 

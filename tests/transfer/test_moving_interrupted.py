@@ -209,12 +209,12 @@ def test_no_follow_up_task_gets_into_a_frozen_queue_in_another_shard(make: Store
     assert len(source.claim(9, "two")) == 8
 
 
-def test_a_store_with_a_damaged_shard_is_not_moved(make: Stores, tmp_path: Path) -> None:
+def test_a_store_with_a_damaged_shard_is_not_moved(make: Stores, shm: Path) -> None:
     source, target = make("sharded-json", shards=3), make("json")
     for number in range(30):
         source.put(f"t{number}")
     source.broker.close()
-    path = tmp_path / "0.sharded-json" / "shard-01.json"
+    path = shm / "0.sharded-json" / "shard-01.json"
     raw = bytearray(path.read_bytes())
     raw[raw.index(b"\n") + 20] ^= 1
     path.write_bytes(raw)
