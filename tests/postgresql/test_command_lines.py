@@ -21,8 +21,9 @@ WRITES_DOWN: Final = """
 import os, sys
 with open(os.environ["COMMAND_LINES"], "a") as file:
     print(sys.orig_argv, file=file)
+del os.pidfd_open
 """
-"""What each Python does first: it writes down how it was started."""
+"""What each Python does first: it writes down how it was started, and sees to it that nothing is forked."""
 APP: Final = """
 import sys
 
