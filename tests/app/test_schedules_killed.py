@@ -91,12 +91,12 @@ def ticks_of(definitions: list[Definition], begin: float, end: float) -> dict[st
     ("url", "definitions", "hours", "step"),
     [
         ("memory://?dedup_window=0", [*OFTEN, *SELDOM], 24, 5),
-        pytest.param("sqlite:///{tmp}/jobs.db?dedup_window=0", SELDOM, 24, 30, marks=pytest.mark.slow),
-        pytest.param("json:///{tmp}/Queue.json?dedup_window=0", SELDOM, 24, 30, marks=pytest.mark.slow),
+        pytest.param("sqlite:///{tmp}/jobs.db?dedup_window=0", SELDOM, 15, 30, marks=pytest.mark.slow),
+        pytest.param("json:///{tmp}/Queue.json?dedup_window=0", SELDOM, 15, 30, marks=pytest.mark.slow),
         pytest.param(
-            "sharded-json:///{tmp}/queue.d?shards=3&dedup_window=0", SELDOM, 24, 30, marks=pytest.mark.slow
+            "sharded-json:///{tmp}/queue.d?shards=3&dedup_window=0", SELDOM, 15, 30, marks=pytest.mark.slow
         ),
-        pytest.param("postgresql?dedup_window=0", SELDOM, 24, 120, marks=pytest.mark.slow),
+        pytest.param("postgresql?dedup_window=0", SELDOM, 15, 120, marks=pytest.mark.slow),
     ],
     ids=["memory", "sqlite", "json", "sharded", "postgresql"],
 )

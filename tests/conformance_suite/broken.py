@@ -77,10 +77,7 @@ def wrapped(wrap: Callable[[Broker], Broker], place: str = "memory://{name}") ->
         def open(
             self, url: str | None = None, *, create: bool = True, **options: Unpack[StoreOptions]
         ) -> Broker:
-            broker = wrap(open_broker(url or self.store, create=create, **options))
-            self._opened.append(broker)
-            self.cleanup.callback(broker.close)
-            return broker
+            return self.opened(wrap(open_broker(url or self.store, create=create, **options)))
 
     return Wrapped
 

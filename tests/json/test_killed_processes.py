@@ -21,7 +21,7 @@ from .support import ack, claim, expect, fsck, opened
 pytestmark = pytest.mark.slow
 
 _WORKLOAD: Final = str(Path(__file__).with_name("workload.py"))
-KILLS: Final = 12
+KILLS: Final = 8
 
 
 class Worker:

@@ -72,12 +72,12 @@ class Trio:
         return outcomes
 
 
-SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed % 4 else []) for seed in range(80)]
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed % 3 else []) for seed in range(48)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_reader_of_the_file_knows_what_its_writers_knew(shm: Path, seed: int) -> None:
-    make = Commands(seed, fences=seed >= 60)
+    make = Commands(seed, fences=seed >= 36)
     with ExitStack() as stack:
         trio = Trio(shm / "Queue.json", stack)
         for _ in range(STEPS):

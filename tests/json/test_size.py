@@ -40,7 +40,7 @@ def churn(backend: JsonBackend, make: Callable[[str], Put], turns: int, kept: in
             backend.apply([ack(lease) for lease in leases])
 
 
-@pytest.mark.parametrize("kept", [0, 5000])
+@pytest.mark.parametrize(("kept", "dedup_max"), [(0, 100_000), (5000, 100_000), (5000, 0)])
 @pytest.mark.parametrize(
     "options",
     [
@@ -52,7 +52,6 @@ def churn(backend: JsonBackend, make: Callable[[str], Put], turns: int, kept: in
     ],
     ids=["tiny", "usual", "large", "headers", "names"],
 )
-@pytest.mark.parametrize("dedup_max", [100_000, 0])
 def test_the_file_stays_under_its_limit_in_a_long_churn(
     shm: Path, options: dict[str, Any], kept: int, dedup_max: int
 ) -> None:

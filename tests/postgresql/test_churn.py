@@ -20,7 +20,7 @@ from tests.servers.postgresql import Server, serving
 
 pytestmark = pytest.mark.slow
 
-CHURN = int(os.environ.get("DISTQUEUE_POSTGRES_CHURN", "60000"))
+CHURN = int(os.environ.get("DISTQUEUE_POSTGRES_CHURN", "40000"))
 BATCH = 500
 DEPTH = 1000
 SLACK = 4 * 2**20

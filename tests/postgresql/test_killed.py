@@ -17,7 +17,7 @@ from tests.servers.postgresql import Server
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("DISTQUEUE_POSTGRES_KILLS", "6"))
+KILLS = int(os.environ.get("DISTQUEUE_POSTGRES_KILLS", "4"))
 
 
 @pytest.mark.parametrize("options", ["", "&listen=off"])

@@ -214,3 +214,9 @@ def pair(request: pytest.FixtureRequest, make: Stores) -> tuple[Store, Store]:
     """A store, and an empty one on each backend."""
     one, other = request.param
     return make(one), make(other)
+
+
+@pytest.fixture
+def number_of_pair(request: pytest.FixtureRequest) -> int:
+    """Which one of the pairs is it, from 0 on."""
+    return PAIRS.index(request.node.callspec.params["pair"])

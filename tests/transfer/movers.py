@@ -65,12 +65,15 @@ def move(source: Store, target: Store, queues: Sequence[str] | None = None, **op
     return move_store(end(source), end(target), queues, **options)
 
 
-def killed_at_every_call(
-    source: Store, target: Store, content: Callable[[Store], object]
+def killed_at_every_third_call(
+    source: Store, target: Store, content: Callable[[Store], object], first: int
 ) -> tuple[Store, Store]:
-    """Move to and fro, killed one call later each time and finished; return where all is in the end."""
+    """Move to and fro, killed three calls later each time and finished; return where all is in the end.
+
+    Other pairs of stores begin at another ``first`` call, so that each call is one at which some move dies.
+    """
     before = content(source)
-    for dies_at in count():
+    for dies_at in count(first % 3, 3):
         calls = count()
         ends = [End(Mortal(each.broker, calls, dies_at), each.url) for each in (source, target)]
         try:

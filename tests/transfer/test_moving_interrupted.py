@@ -29,24 +29,26 @@ from distqueue.transfer.undoing import undo_move
 from tests.conformance_suite.broken import Wrapper
 
 from .conftest import Store, Stores, everything, fences, without_places
-from .movers import SHARDED, Killed, Mortal, end, halfway, killed_at_every_call, move
+from .movers import SHARDED, Killed, Mortal, end, halfway, killed_at_every_third_call, move
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # --- Interrupted -------------------------------------------------------------------------------------
 
 
-def test_a_move_killed_at_any_call_is_finished_by_the_same(pair: tuple[Store, Store]) -> None:
+def test_a_move_killed_at_any_call_is_finished_by_the_same(
+    pair: tuple[Store, Store], number_of_pair: int
+) -> None:
     pair[0].fill()
-    killed_at_every_call(*pair, everything)
+    killed_at_every_third_call(*pair, everything, number_of_pair)
 
 
-def test_a_move_killed_at_any_call_can_be_taken_back(pair: tuple[Store, Store]) -> None:
+def test_a_move_killed_at_any_call_can_be_taken_back(pair: tuple[Store, Store], number_of_pair: int) -> None:
     source, target = pair
     source.fill()
     before = everything(source)
     taken_back = 0
-    for dies_at in count():
+    for dies_at in count(number_of_pair % 3, 3):
         calls = count()
         ends = [End(Mortal(each.broker, calls, dies_at), each.url) for each in (source, target)]
         try:
@@ -65,7 +67,7 @@ def test_a_move_killed_at_any_call_can_be_taken_back(pair: tuple[Store, Store]) 
         source.put("still-open", queue="paused")
         source.do(Cancel(queue="paused", task_id="still-open"))
         before = everything(source)
-    assert taken_back > 10
+    assert taken_back > 3
 
 
 def test_an_undo_killed_at_any_call_is_finished_by_the_same(make: Stores) -> None:
@@ -177,7 +179,7 @@ def test_shards_move_killed_at_any_call(make: Stores, ends: tuple[str, str]) -> 
     source = make(one, **({"shards": 2} if one.startswith("sharded") else {}))
     target = make(other, **({"shards": 3} if other.startswith("sharded") else {}))
     fill_for_shards(source)
-    _, last = killed_at_every_call(source, target, without_places)
+    _, last = killed_at_every_third_call(source, target, without_places, SHARDED.index(ends))
     assert order_in_groups(last) == {f"group {n}": [f"{n}-{k}" for k in range(5)] for n in range(6)}
 
 

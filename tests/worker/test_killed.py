@@ -18,8 +18,8 @@ from tests.worker.conftest import Bench, check_apart, children_of, wait_until
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("DISTQUEUE_WORKER_KILLS", "6"))
-STOPS = int(os.environ.get("DISTQUEUE_WORKER_STOPS", "4"))
+KILLS = int(os.environ.get("DISTQUEUE_WORKER_KILLS", "4"))
+STOPS = int(os.environ.get("DISTQUEUE_WORKER_STOPS", "3"))
 LEASE = 1.0
 AT_ONCE = 6
 ENDS = (0, 7, 143)

@@ -79,7 +79,7 @@ class Together(Subject):
         """Carry out random calls on fresh stores; whatever ``go_on`` does after each changes nothing."""
 
         @settings(
-            max_examples=self.examples(60),
+            max_examples=self.examples(40),
             deadline=None,
             derandomize=True,
             database=None,
