@@ -39,8 +39,9 @@ Every clause of [the contract](contract.md), held against every backend of this 
 tests passed. *Refused*: the backend does not declare what the clause needs, and refuses it with nothing
 stored. *Not run*: nothing is known, for the reason below. Numbers are clauses.
 
-Written by `python -m distqueue.conformance.table`, from the reports of full runs: `tox` makes them, and
-fails if this page says something else. Held against version {contract} of the contract.
+Written by `python -m distqueue.conformance.table`, from the reports of runs: `tox` makes them, and
+fails if this page says something else. What takes long is held on each store, and not through every way
+into a broker process. Held against version {contract} of the contract.
 """
 
 
