@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from distqueue.cli.errors import ExitCode, complain, note
-from distqueue.cli.output import print_line, print_table
+from distqueue.cli.output import counted, print_line, print_table
 from distqueue.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ def conformance(
     if url is not None:
         _run(url, files[0], quick=quick, seed=seed, select=select)
     reports = _read(files)
+    if not any(each.subjects or each.unfinished for each in reports):
+        complain(f"no test was run: none matches -k {select!r}" if select else "no test was run")
+        raise typer.Exit(ExitCode.ERROR)
     if not _show(reports):
         raise typer.Exit(ExitCode.ERROR)
 
@@ -100,7 +103,7 @@ def _read(files: list[Path]) -> list[Report]:
 def _show(reports: list[Report]) -> bool:
     """Print the tables and what they do not say; return whether the contract is kept."""
     from distqueue.conformance.report import State
-    from distqueue.conformance.table import by_capability, by_group, findings, remarks, subjects_of
+    from distqueue.conformance.table import by_capability, by_group, findings, not_run, remarks, subjects_of
 
     subjects = subjects_of(reports)
     for table in (by_capability(subjects), by_group(subjects)):
@@ -115,5 +118,7 @@ def _show(reports: list[Report]) -> bool:
         if each.unfinished:
             print_line(f"the run did not come to its end: {each.unfinished}")
     kept = bool(reports) and all(each.shows_that_it_is_kept for each in reports)
-    print_line("the contract is kept" if kept else "the contract is not kept")
+    left_out = not_run(subjects)
+    partly = f" where it was run; not run: {counted(len(left_out), 'clause')}" if left_out else ""
+    print_line(f"the contract is kept{partly}" if kept else "the contract is not kept")
     return kept

@@ -121,6 +121,11 @@ def remarks(subjects: Sequence[SubjectReport], *states: State) -> list[str]:
     ]
 
 
+def not_run(subjects: Sequence[SubjectReport]) -> list[str]:
+    """Return the clauses of which nothing is known on at least one of the subjects."""
+    return [clause for clause in CLAUSES if any(_state(each, clause) is State.NOT_RUN for each in subjects)]
+
+
 def findings(subjects: Sequence[SubjectReport]) -> list[str]:
     """Return what the subjects can do and do not declare."""
     return [f"{title(subject)}: {finding}" for subject in subjects for finding in subject.findings]
