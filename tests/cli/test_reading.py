@@ -201,6 +201,8 @@ def test_the_dead_of_one_function_or_error_or_time_are_listed(buried: Shell) -> 
 
 def test_a_time_without_its_zone_is_none(buried: Shell) -> None:
     assert "not a time with its time zone" in buried("dead", "--since", "2030-01-31T08:00:00", code=2).err
+    for wrong in ("nan", "-5", "inf"):
+        assert "seconds ago, 0 or more" in buried("redrive", "--since", wrong, code=2).err.replace("\n", " ")
 
 
 def test_an_empty_list_is_an_answer(full: Shell) -> None:

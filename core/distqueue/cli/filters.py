@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -91,6 +92,9 @@ def dead_pages(
 
 def _time(typed: str) -> float:
     try:
-        return time.time() - float(typed)
+        ago = float(typed)
     except ValueError:
         return typed_time(typed)
+    if not 0 <= ago < math.inf:  # not a number compares as false, and would be every task
+        raise typer.BadParameter(f"--since {typed:.80}: use a time, or how many seconds ago, 0 or more")
+    return time.time() - ago
