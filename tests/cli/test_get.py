@@ -46,6 +46,10 @@ def test_up_to_count_tasks_are_printed_in_order(full: Shell) -> None:
     assert full("get", "--count", "2").out == "3\n"
 
 
+def test_a_time_that_is_no_number_is_not_waited_for(full: Shell) -> None:
+    assert "--wait is nan s; use a number" in full("get", "-q", "other", "--wait", "nan", code=4).err
+
+
 def test_waiting_ends_after_its_time_or_with_a_task(full: Shell) -> None:
     began = time.monotonic()
     full("get", "-q", "other", "--wait", "0.3", code=3)

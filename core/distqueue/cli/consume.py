@@ -19,6 +19,7 @@ from distqueue.ids import new_token
 from distqueue.outcomes import expect
 from distqueue.results import Claimed, Lease, Settled
 from distqueue.session import Session
+from distqueue.times import seconds
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ def get(
     with open_store(url, queue) as store:
         length = store.settings.lease if lease is None else lease
         consumer = _Consumer(store, queue, length, acks=lease is None, as_json=as_json)
-        deadline = None if follow else time.monotonic() + wait
+        deadline = None if follow else time.monotonic() + seconds("--wait", wait)
         try:
             consumer.hand_over_many(count or (None if follow else 1), deadline)
         except (KeyboardInterrupt, SystemExit):
