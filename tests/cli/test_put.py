@@ -31,6 +31,11 @@ def test_a_store_in_memory_is_said_to_end_with_the_command(shell: Shell) -> None
     assert "ends with this command" in shell("put", "1", "-u", "memory://").err
 
 
+def test_an_id_that_is_empty_is_refused_and_not_made_up(shell: Shell) -> None:
+    """As that of ``--id "$ID"`` is if the variable is not set: a second put would be another task."""
+    assert "'' is not a task id" in shell("put", "1", "--id", "", code=4).err
+
+
 def test_the_same_id_twice_is_one_task_and_noted(shell: Shell) -> None:
     shell("put", "1", "--id", "it")
     done = shell("put", "1", "--id", "it")

@@ -89,7 +89,7 @@ def put(
         if payload is None:
             publisher.put_lines()
         else:
-            publisher.put_one(task_id or new_task_id(), payload)
+            publisher.put_one(new_task_id() if task_id is None else task_id, payload)
 
 
 class _Publisher:
