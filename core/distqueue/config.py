@@ -137,7 +137,7 @@ def _parse_from(source: str, text: str) -> StoreURL:
 def _no_url(file: ConfigFile | None) -> str:
     where = f"{file.path} (it has no url yet)" if file else "a distqueue.toml here or in a directory above"
     return (
-        "no store is named; give its URL as an argument, such as json:///Queue.json, "
+        "no store is named; give its URL as an argument (-u of the commands), such as json:///Queue.json, "
         f'or set DISTQUEUE_URL, or write url = "json:///Queue.json" in {where}'
     )
 

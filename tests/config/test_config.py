@@ -88,8 +88,9 @@ def test_a_directory_with_the_name_of_the_file_is_passed_over(project: Path) -> 
 
 def test_without_any_url_all_three_ways_are_said(project: Path) -> None:
     assert error_of() == (
-        "no store is named; give its URL as an argument, such as json:///Queue.json, or set DISTQUEUE_URL, "
-        'or write url = "json:///Queue.json" in a distqueue.toml here or in a directory above'
+        "no store is named; give its URL as an argument (-u of the commands), such as json:///Queue.json, "
+        'or set DISTQUEUE_URL, or write url = "json:///Queue.json" in a distqueue.toml here '
+        "or in a directory above"
     )
     path = write(project, "[defaults]\nlease = 5\n")
     assert error_of().endswith(f'write url = "json:///Queue.json" in {path} (it has no url yet)')
