@@ -77,6 +77,9 @@ def test_nothing_there_is_3(full: Shell) -> None:
         ["get", "--lease", "0"],
         ["ack", "nonsense"],
         ["pause", "-q", "../up"],
+        ["top", "--interval", "nan"],
+        ["work", "shop:app", "--grace", "nan"],
+        ["bench", "--seconds", "nan"],
     ],
 )
 def test_refused_is_4(shell: Shell, arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from distqueue import times
 from distqueue.cli.errors import ExitCode, complain, note
 from distqueue.cli.options import AsJson
 from distqueue.cli.output import print_json, print_table
@@ -76,6 +77,7 @@ def bench(
     from distqueue.bench.raw import limits
     from distqueue.bench.run import Bench
 
+    length = times.seconds("--seconds", seconds)
     sizes, batches = size or [200], batch or [1, 100]
     loads = _loads(sizes, batches, processes or [_ALONE])
     if plot is not None:
@@ -83,7 +85,7 @@ def bench(
     places = _places(url or _DEFAULT)
     subjects, directory, file_system = _prepared(places)
     wanted = limits(sizes, batches) if raw else []
-    measuring = Bench(subjects, loads, wanted, directory, seconds)
+    measuring = Bench(subjects, loads, wanted, directory, length)
     with progress("measuring", measuring.total) as on_progress:
         report = measuring.run(on_progress, file_system)
     if plot is not None:

@@ -13,6 +13,7 @@ from distqueue.cli.store import Store, open_store
 from distqueue.cli.tty import can_draw
 from distqueue.commands import Stats
 from distqueue.results import Counted
+from distqueue.times import seconds
 
 
 def top(
@@ -28,6 +29,7 @@ def top(
     Keys: up and down (or k and j) choose a queue, p pauses or resumes it, r redrives its dead tasks, d lists
     them, c in that list removes one, q quits. Without a terminal, one table is printed.
     """
+    pause = seconds("--interval", interval)
     with open_store(url, queue or "default") as store:
         if once or not (can_draw(sys.stdout) and sys.stdin.isatty()):
             _print(store, queue)
@@ -35,7 +37,7 @@ def top(
         from distqueue.cli.screen.board import Board
         from distqueue.cli.screen.top import watch
 
-        watch(Board(store, queue), str(store.settings.url), interval)
+        watch(Board(store, queue), str(store.settings.url), pause)
 
 
 def _print(store: Store, queue: str | None) -> None:

@@ -15,6 +15,7 @@ from distqueue.cli.errors import ExitCode, note
 from distqueue.cli.metrics import Address, MetricsAddress, metrics_of
 from distqueue.cli.output import counted
 from distqueue.cli.tty import can_draw
+from distqueue.times import seconds
 from distqueue.worker.plan import LogFormat, LogLevel, Logs, Plan
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def work(
         queues=tuple(queues or ()),
         concurrency=concurrency,
         processes=min(processes, concurrency),
-        grace=grace,
+        grace=seconds("--grace", grace),
         burst=burst,
         max_tasks=max_tasks,
         max_memory=None if max_memory is None else max_memory * _MEBIBYTE,
