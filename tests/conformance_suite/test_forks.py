@@ -23,6 +23,26 @@ print("and so on", file=sys.stderr)
 sys.exit(int(sys.stdin.readline()))
 """
 WAITS = "print('here', flush=True); input()"
+CODED = "import sys; print([(each.encoding, each.errors) for each in (sys.stdin, sys.stdout, sys.stderr)])"
+COPIED = """
+import os, sys
+from distqueue.conformance import forks
+forks.start((0, 1, 2), "ends").wait(30)
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+sys.exit(forks.start((0, 1, 2), "ends").wait(30))
+"""
+BEREFT = """
+import os, signal, sys
+from pathlib import Path
+from distqueue.conformance import forks
+forks.start((0, 1, 2), "ends").wait(30)
+parent = int(Path(f"/proc/self/task/{os.getpid()}/children").read_text())
+os.kill(parent, signal.SIGKILL)
+os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
+sys.exit(forks.start((0, 1, 2), "ends").wait(30))
+"""
 STARTS = """
 import os
 from pathlib import Path
@@ -53,7 +73,16 @@ class Started:
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Modules that can be run from the directory that they are in."""
-    for name, program in {"tells": TELLS, "waits": WAITS, "starts": STARTS}.items():
+    programs = {
+        "tells": TELLS,
+        "waits": WAITS,
+        "starts": STARTS,
+        "coded": CODED,
+        "copied": COPIED,
+        "bereft": BEREFT,
+        "ends": "",
+    }
+    for name, program in programs.items():
         (tmp_path / f"{name}.py").write_text(program)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -100,9 +129,60 @@ def test_it_is_killed_and_no_other_feels_it(forks: Forks, waiting: Started, modu
     assert waiting.process.poll() == 0
 
 
-def test_it_can_be_waited_for_in_vain(waiting: Started) -> None:
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_it_can_be_waited_for_in_vain(waiting: Started, seconds: float) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
-        waiting.process.wait(0.01)
+        waiting.process.wait(seconds)
+
+
+def test_it_may_end_while_a_signal_is_sent(forks: Forks, modules: Path) -> None:
+    for _ in range(30):
+        started = Started(forks, "ends", directory=modules)
+        while started.process.poll() is None:
+            started.process.send_signal(signal.SIGCONT)
+        started.close()
+
+
+def test_its_environment_may_be_large(forks: Forks, modules: Path) -> None:
+    large = {f"DISTQUEUE_{number}": "x" * 100_000 for number in range(5)}
+    started = Started(forks, "ends", directory=modules, **large)
+    assert started.process.wait(30) == 0
+    started.close()
+
+
+def test_a_package_is_imported_once(modules: Path) -> None:
+    (package := modules / "package").mkdir()
+    (package / "__init__.py").write_text("print('imported')")
+    (package / "part.py").write_text("")
+    (package / "__main__.py").write_text("import package.part; print(package.part.__name__)")
+    forks = Forks(["distqueue.opening", "package.part"], os.environ)
+    started = Started(forks, "package", directory=modules)
+    assert started.process.wait(30) == 0
+    assert os.read(started.output, 1000) == b"package.part\n"
+    started.close()
+    forks.close()
+
+
+@pytest.mark.parametrize("env", [{"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "latin-1:replace"}])
+def test_its_streams_are_coded_as_in_any_process(modules: Path, env: dict[str, str]) -> None:
+    env = os.environ | env
+    command = [sys.executable, "-m", "coded"]
+    fresh = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    forks = Forks([], env)
+    (stdout, written) = os.pipe()
+    assert forks.start(["coded"], modules, env, (0, written, 2)).wait(30) == 0
+    os.close(written)
+    with open(stdout) as file:
+        assert file.read().lower() == fresh.lower()
+    forks.close()
+
+
+def test_a_copy_that_ends_leaves_it_alone(modules: Path) -> None:
+    assert subprocess.run([sys.executable, "-m", "copied"], check=False).returncode == 0
+
+
+def test_processes_are_started_when_what_others_are_forked_from_was_killed(modules: Path) -> None:
+    assert subprocess.run([sys.executable, "-m", "bereft"], check=False).returncode == 0
 
 
 def test_it_stands_still(waiting: Started) -> None:

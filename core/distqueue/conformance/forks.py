@@ -29,8 +29,6 @@ from typing import Final
 
 SUITE: Final = ("distqueue.opening", "distqueue.conformance.publisher", "distqueue_backends")
 """What the child processes of the suite need, as modules and packages."""
-_MOST: Final = 256 * 1024
-"""How long a request may be, in bytes."""
 _LATER: Final = ("DISTQUEUE_", "PYTEST_")
 """What of an environment is read later than at an import."""
 
@@ -82,6 +80,7 @@ class Forks:
         *,
         later: Sequence[str] = (),
     ) -> None:
+        self._pid = os.getpid()
         self._later = (*_LATER, *later)
         self._env = self._general(env)
         self._requests, theirs = _pair()
@@ -96,8 +95,8 @@ class Forks:
             )
 
     def suits(self, env: Mapping[str, str]) -> bool:
-        """Whether this is its environment, but for what is read later than at an import."""
-        return self._general(env) == self._env
+        """Whether it runs, and this is its environment, but for what is read later than at an import."""
+        return self._process.poll() is None and self._general(env) == self._env
 
     def _general(self, env: Mapping[str, str]) -> dict[str, str]:
         return {name: value for name, value in env.items() if not name.startswith(self._later)}
@@ -107,16 +106,19 @@ class Forks:
     ) -> Fork:
         """Fork a process that runs ``python -m`` with these arguments."""
         ours, theirs = _pair()
-        with theirs:
-            request = json.dumps([list(arguments), str(directory), dict(env)]).encode()
-            socket.send_fds(self._requests, [request], [*streams, theirs.fileno()])
+        request = json.dumps([list(arguments), str(directory), dict(env)]).encode()
+        with theirs, open(os.memfd_create("request"), "wb") as file:  # a message could be too long
+            file.write(request)
+            file.flush()
+            socket.send_fds(self._requests, [b"!"], [*streams, theirs.fileno(), file.fileno()])
         return Fork(ours)
 
     def close(self) -> None:
-        """End it; what it has forked goes on."""
-        self._requests.shutdown(socket.SHUT_RDWR)  # also for those that this process has forked itself
+        """End it; what it has forked goes on. A copy of this process that ends leaves it alone."""
+        if os.getpid() == self._pid:
+            self._requests.shutdown(socket.SHUT_RDWR)  # also for those that this process has forked itself
+            self._process.wait()
         self._requests.close()
-        self._process.wait()
 
 
 class Fork:
@@ -141,13 +143,14 @@ class Fork:
         """
         try:
             return self._end(timeout)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended just now, and was waited for
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -197,28 +200,33 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 def serve(requests: socket.socket) -> None:
     """Fork a process for each request, and say its pid and how it ended; returns in those processes."""
     running: dict[int, tuple[int, socket.socket]] = {}
+    poll = select.poll()  # select() knows none of the descriptors from 1024 on
+    poll.register(requests, select.POLLIN)
     while True:
-        for ready in select.select([requests.fileno(), *running], [], [])[0]:
+        for ready, _ in poll.poll():
             if ready in running:
                 pid, told = running.pop(ready)
+                poll.unregister(ready)
                 os.close(ready)
                 _say(told, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 told.close()
                 continue
-            request, fds, *_ = socket.recv_fds(requests, _MOST, 4)
-            if not request:
+            asked, fds, *_ = socket.recv_fds(requests, 1, 5)
+            if not asked:
                 os._exit(0)
-            *streams, answer = fds
+            *streams, answer, request = fds
             if (pid := os.fork()) == 0:
                 for each in (requests, *[other for _, other in running.values()]):
                     each.detach()
-                become(streams, *json.loads(request))
+                become(streams, *json.loads(os.pread(request, os.fstat(request).st_size, 0)))
                 return
             told = socket.socket(fileno=answer)
             _say(told, pid)
-            running[os.pidfd_open(pid)] = (pid, told)
-            for stream in streams:
-                os.close(stream)
+            ends = os.pidfd_open(pid)
+            running[ends] = (pid, told)
+            poll.register(ends, select.POLLIN)
+            for fd in (*streams, request):
+                os.close(fd)
 
 
 def _say(told: socket.socket, number: int) -> None:
@@ -239,10 +247,12 @@ def become(streams: list[int], arguments: list[str], directory: str, env: dict[s
     time.tzset()
     sys.path[0] = directory
     sys.argv = arguments
-    sys.stdin = os.fdopen(0, closefd=False)
-    sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
-    sys.modules.pop(arguments[0], None)
+    coded = sys.stdin.encoding, sys.stdin.errors  # as the locale and PYTHONIOENCODING have it
+    sys.stdin = os.fdopen(0, encoding=coded[0], errors=coded[1], closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding=coded[0], errors=coded[1], closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding=coded[0], errors="backslashreplace", closefd=False)
+    if not hasattr(sys.modules.get(arguments[0]), "__path__"):  # of a package it is __main__ that is run
+        sys.modules.pop(arguments[0], None)
 
 
 def _import(packages: Sequence[str]) -> None:
