@@ -3,7 +3,7 @@
 Beyond that each is what ``python -m MODULE`` would be: a process with a session, a directory, an environment,
 streams and an exit code of its own, which ends as it likes and can be killed. Only modules of this
 distribution are imported beforehand: a backend of somebody else's is not expected to stand a fork. Run as a
-program this module is the process that the others are forked from; it ends with the one that started it.
+program this module is the process that the others are forked from; all end with the one that started it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Forks:
         return Fork(ours)
 
     def close(self) -> None:
-        """End it; what it has forked goes on. A copy of this process that ends leaves it alone."""
+        """End it, and what it has forked and still runs. A copy of this process that ends leaves it alone."""
         if os.getpid() == self._pid:
             self._requests.shutdown(socket.SHUT_RDWR)  # also for those that this process has forked itself
             self._process.wait()
@@ -213,6 +213,9 @@ def serve(requests: socket.socket) -> None:
                 continue
             asked, fds, *_ = socket.recv_fds(requests, 1, 5)
             if not asked:
+                for pid, _ in running.values():
+                    with suppress(OSError):
+                        os.killpg(pid, signal.SIGKILL)
                 os._exit(0)
             *streams, answer, request = fds
             if (pid := os.fork()) == 0:
