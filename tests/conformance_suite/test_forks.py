@@ -27,21 +27,30 @@ CODED = "import sys; print([(each.encoding, each.errors) for each in (sys.stdin,
 COPIED = """
 import os, sys
 from distqueue.conformance import forks
-forks.start((0, 1, 2), "ends").wait(30)
+def start():
+    return [forks.start((0, 1, 2), "ends").wait(30) for _ in range(2)]
+start()
 if os.fork() == 0:
     sys.exit()
 os.wait()
-sys.exit(forks.start((0, 1, 2), "ends").wait(30))
+sys.exit(start() != [0, 0])
 """
 BEREFT = """
 import os, signal, sys
 from pathlib import Path
 from distqueue.conformance import forks
-forks.start((0, 1, 2), "ends").wait(30)
-parent = int(Path(f"/proc/self/task/{os.getpid()}/children").read_text())
-os.kill(parent, signal.SIGKILL)
-os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
-sys.exit(forks.start((0, 1, 2), "ends").wait(30))
+def start():
+    return [forks.start((0, 1, 2), "ends").wait(30) for _ in range(2)]
+start()
+for parent in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()):
+    os.kill(parent, signal.SIGKILL)
+    os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
+sys.exit(start() != [0, 0])
+"""
+HASHES = """
+from distqueue.conformance import forks
+for _ in range(2):
+    forks.start((0, 1, 2), "hashes").wait(30)
 """
 STARTS = """
 import os
@@ -80,6 +89,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "coded": CODED,
         "copied": COPIED,
         "bereft": BEREFT,
+        "starts_two": HASHES,
+        "hashes": "print(hash('text'))",
         "ends": "",
     }
     for name, program in programs.items():
@@ -183,6 +194,14 @@ def test_a_copy_that_ends_leaves_it_alone(modules: Path) -> None:
 
 def test_processes_are_started_when_what_others_are_forked_from_was_killed(modules: Path) -> None:
     assert subprocess.run([sys.executable, "-m", "bereft"], check=False).returncode == 0
+
+
+def test_not_all_hash_alike(modules: Path) -> None:
+    """So that it is seen what takes a hash for the same in every process."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    done = subprocess.run([sys.executable, "-m", "starts_two"], env=env, check=True, capture_output=True)
+    one, other = done.stdout.split()
+    assert one != other
 
 
 def test_it_stands_still(waiting: Started) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import itertools
 import json
 import os
 import runpy
@@ -43,18 +44,21 @@ def start(streams: Streams, module: str, *arguments: str, under: Sequence[str] =
 
     ``under`` is a command that runs another one in its own place, such as ``strace -D``: that one cannot.
     """
-    if not under and (forks := _shared(os.getpid())) is not None and forks.suits(os.environ):
-        return forks.start([module, *arguments], Path.cwd(), os.environ, streams)
+    if not under and can_fork():
+        forks = _shared(os.getpid(), next(_turns) % 2)
+        if forks.suits(os.environ):
+            return forks.start([module, *arguments], Path.cwd(), os.environ, streams)
     stdin, stdout, stderr = streams
     command = [*under, sys.executable, "-m", module, *arguments]
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
 
+_turns = itertools.count()
+
+
 @functools.cache
-def _shared(pid: int) -> Forks | None:
-    """Return that of this process, if there can be one."""
-    if not can_fork():
-        return None
+def _shared(pid: int, number: int) -> Forks:
+    """Return one of those of this process: what is forked from the same one has the same hash seed."""
     made = Forks(SUITE, os.environ)
     atexit.register(made.close)
     return made
