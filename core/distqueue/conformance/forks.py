@@ -274,6 +274,7 @@ def _import(packages: Sequence[str]) -> None:
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as given:
         _import(sys.argv[2:])
+        sys.stdout.flush()  # what was printed meanwhile is not to be written by each of them once more
         gc.freeze()
         serve(given)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
