@@ -343,6 +343,25 @@ with Queue(sys.argv[1]) as queue:
     assert shell(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+def test_with_room_for_the_tasks_but_not_for_a_longer_log_all_can_be_done(path: Path, url: str) -> None:
+    script = """
+import os, resource, signal, sys
+from distqueue import Queue
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Queue(sys.argv[1]) as queue:
+    queue.put_many(["x" * 1000] * 100)
+    deliveries = queue.get_many(100)
+    longest = os.stat(sys.argv[2]).st_size + 20_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, resource.RLIM_INFINITY))
+    for delivery in deliveries:
+        delivery.ack()
+        queue.put("y")
+    assert queue.stats().ready == 100
+"""
+    subprocess.run([sys.executable, "-c", script, url, f"{path}-wal"], check=True, timeout=60)
+    assert shell(path, "PRAGMA integrity_check") == [("ok",)]
+
+
 KILLED = """
 import sys
 from distqueue import Queue

@@ -123,11 +123,21 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
         return outcomes
 
     def _transact(self, commands: Sequence[Command]) -> list[Outcome]:
-        """Carry out commands in one transaction."""
+        """Carry out commands in one transaction; if the disk has no room for the log, once it begins anew."""
         connection = self._in_place()
         if self._lock.is_marked():
             connection.recover()
             self._lock.clear_mark()
+        if (outcomes := self._attempt(connection, commands)) is None:
+            connection.take_over()  # the database may need less room than the log went on to need
+            outcomes = self._attempt(connection, commands)
+        if outcomes is None:
+            return [_full(self.path) for _ in commands]
+        connection.take_over_if_due()
+        return outcomes
+
+    def _attempt(self, connection: Connection, commands: Sequence[Command]) -> list[Outcome] | None:
+        """Carry out commands in one transaction; ``None`` if the disk is full, and nothing is stored."""
         sql = connection.sql
         try:
             sql.execute("BEGIN IMMEDIATE")
@@ -140,13 +150,12 @@ class SqliteBackend(SqlStore, FileBackend[SqlTable]):
                 outcomes = [self.write_alone(sql, command) for command in commands]
             self._commit(sql)
         except self._module.OperationalError as error:
-            if is_full(error, self._module):
-                self._ticked.clear()
-                return [_full(self.path) for _ in commands]
-            raise
+            if not is_full(error, self._module):
+                raise
+            self._ticked.clear()
+            return None
         finally:
             connection.rollback()
-        connection.take_over_if_due()
         return outcomes
 
     def _in_place(self, *, create: bool = False) -> Connection:
