@@ -40,13 +40,13 @@ class TestPostgresqlThroughASocket(ThroughASocket, OnPostgreSQL, BackendConforma
 
 @pytest.mark.slow
 class TestShardedJsonThroughAPipe(ThroughAPipe, BackendConformance):
-    url = "sharded-json:///{tmp}/queue.d"
+    url = "sharded-json:///{tmp}/queue.d?shards=3"
     is_quick = True
 
 
 @pytest.mark.slow
 class TestShardedJsonThroughASocket(ThroughASocket, BackendConformance):
-    url = "sharded-json:///{tmp}/queue.d"
+    url = "sharded-json:///{tmp}/queue.d?shards=3"
     is_quick = True
 
 

@@ -2,4 +2,4 @@ from distqueue.conformance import BackendConformance
 
 
 class TestShardedJson(BackendConformance):
-    url = "sharded-json:///{tmp}/queue.d"
+    url = "sharded-json:///{tmp}/queue.d?shards=3"

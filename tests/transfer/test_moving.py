@@ -23,6 +23,8 @@ from distqueue.transfer.undoing import empty_source
 from .conftest import Store, Stores, everything, fences, queue_names
 from .movers import end, move
 
+pytestmark = pytest.mark.slow
+
 # --- What is there afterwards ---------------------------------------------------------------------
 
 
