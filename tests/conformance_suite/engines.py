@@ -180,8 +180,6 @@ def suite_of(kind: type[Engine]) -> type[BackendConformance]:
             engine = kind(url or self.store)
             assert isinstance(self.rig, EngineHarness)
             self.rig.engines.append(engine)
-            self._opened.append(engine)
-            self.cleanup.callback(engine.close)
-            return engine
+            return self.opened(engine)
 
     return Suite

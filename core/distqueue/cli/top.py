@@ -29,7 +29,7 @@ def top(
     Keys: up and down (or k and j) choose a queue, p pauses or resumes it, r redrives its dead tasks, d lists
     them, c in that list removes one, q quits. Without a terminal, one table is printed.
     """
-    pause = seconds("--interval", interval)
+    every = seconds("--interval", interval)
     with open_store(url, queue or "default") as store:
         if once or not (can_draw(sys.stdout) and sys.stdin.isatty()):
             _print(store, queue)
@@ -37,7 +37,7 @@ def top(
         from distqueue.cli.screen.board import Board
         from distqueue.cli.screen.top import watch
 
-        watch(Board(store, queue), str(store.settings.url), pause)
+        watch(Board(store, queue), str(store.settings.url), every)
 
 
 def _print(store: Store, queue: str | None) -> None:
