@@ -120,7 +120,7 @@ class Publishing(Subject):
 
     @clause(
         "PUT-9",
-        "times of publishing go back only with the clock: from call to call, and within one if there is an order",
+        "times of publishing go back only with the clock: from call to call, and in one if there is an order",
         look="put_at taken from different machines, or after the place was given: one clock, in one step",
     )
     def test_tasks_know_when_they_were_put(self) -> None:
