@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -25,6 +26,8 @@ BATCH = 500
 DEPTH = 1000
 SLACK = 4 * 2**20
 """By how much the tables may differ from time to time, in bytes: it depends on when a vacuum comes by."""
+LEFT = 3000
+"""How many dead rows of a table a vacuum that runs by itself may leave where they are."""
 
 OF_TASKS = ("expiring", "held", "grp", "member", "failure", "last_error")
 """The tables of what belongs to tasks."""
@@ -34,13 +37,6 @@ OF_TASKS = ("expiring", "held", "grp", "member", "failure", "last_error")
 def server() -> Iterator[Server]:
     with serving(postgres_programs(), settings={"autovacuum_naptime": "1s"}) as server:
         yield server
-
-
-@pytest.fixture
-def queue(server: Server) -> Iterator[Queue]:
-    migrate_store(server.url)
-    with Queue(server.url, dedup_max=2 * DEPTH) as queue:
-        yield queue
 
 
 @pytest.fixture
@@ -57,6 +53,18 @@ def size(admin: psycopg.Connection) -> int:
     ).fetchone()
     assert found is not None
     return int(found[0])
+
+
+def vacuumed(admin: psycopg.Connection) -> None:
+    """Wait until a vacuum has come by: a fast machine is done before the first, and would measure that."""
+    while True:
+        found = admin.execute(
+            "SELECT max(n_dead_tup) FROM pg_stat_user_tables WHERE schemaname = 'distqueue'"
+        ).fetchone()
+        assert found is not None
+        if found[0] < LEFT:
+            return
+        time.sleep(0.1)
 
 
 def plain(queue: Queue, count: int) -> None:
@@ -83,23 +91,30 @@ def mixed(queue: Queue, count: int) -> None:
             done += len(deliveries) - len(again)
 
 
-@pytest.mark.parametrize(("churn", "count"), [(plain, CHURN), (mixed, CHURN // 8)])
+@pytest.mark.parametrize(("churn", "count"), [(plain, CHURN // 4), (mixed, CHURN // 32)])
 def test_the_tables_stay_small(
-    queue: Queue, admin: psycopg.Connection, server: Server, churn: Callable[[Queue, int], None], count: int
+    admin: psycopg.Connection, server: Server, churn: Callable[[Queue, int], None], count: int
 ) -> None:
-    queue.put_many(["x" * 200] * DEPTH)
-    churn(queue, count // 4)
-    usual = size(admin)
-    churn(queue, count // 4)
-    assert size(admin) < usual * 1.5 + SLACK
+    def quarter() -> int:
+        # What a session has counted is known to the server when the session ends.
+        with Queue(server.url, dedup_max=2 * DEPTH) as queue:
+            churn(queue, count)
+        return size(admin)
+
+    migrate_store(server.url)
+    with Queue(server.url, dedup_max=2 * DEPTH) as queue:
+        queue.put_many(["x" * 200] * DEPTH)
+    usual = quarter()
+    vacuumed(admin)
+    assert quarter() < usual * 1.5 + SLACK
     with psycopg.connect(server.url) as old:
         old.execute("SELECT pg_current_xact_id()")
-        churn(queue, count // 4)
-    grown = size(admin)
-    churn(queue, count // 4)
-    assert size(admin) < grown * 1.25 + SLACK
-    while deliveries := queue.get_many(BATCH, timeout=0.5):
-        queue.ack_many(deliveries)
+        grown = quarter()
+    vacuumed(admin)
+    assert quarter() < grown * 1.25 + SLACK
+    with Queue(server.url) as queue:
+        while deliveries := queue.get_many(BATCH, timeout=0.5):
+            queue.ack_many(deliveries)
     for table in ("task", "ready", "returned", "waiting", "hidden", "dead", "done", *OF_TASKS):
         statement = f"SELECT count(*) FROM distqueue.{table}"  # noqa: S608 - names of ours
         assert admin.execute(statement.encode()).fetchone() == (0,), table

@@ -86,12 +86,12 @@ def test_a_server_that_is_told_not_to_sync_any_more_goes_on(own_postgres: Server
         try:
             admin.execute("ALTER SYSTEM SET synchronous_commit = off")
             admin.execute("SELECT pg_reload_conf()")
-            while admin.execute("SHOW synchronous_commit").fetchone() != ("off",):
-                pass
-            shown = backend.session.execute(
-                "SELECT current_setting('synchronous_commit'), "
-                "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit')"
-            )
+            shown: list[tuple[object, ...]] = []
+            while not shown or shown[0][1] != "off":  # until the reload has reached this session
+                shown = backend.session.execute(
+                    "SELECT current_setting('synchronous_commit'), "
+                    "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit')"
+                )
         finally:
             admin.execute("ALTER SYSTEM RESET synchronous_commit")
             admin.execute("SELECT pg_reload_conf()")
