@@ -90,6 +90,15 @@ def each_makes_its_own() -> None:
     around(JsonBackend, "_load", load)
 
 
+@mutant(
+    "payloads are looked for at their places in the file that another process replaced",
+    url=JSON,
+    caught_by="SHARE-9",
+)
+def old_places() -> None:
+    replace(compaction, "relocate", lambda new, tables: True)
+
+
 # --- Processes that stop or die ------------------------------------------------------------------------
 
 

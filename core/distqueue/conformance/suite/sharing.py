@@ -177,6 +177,22 @@ class Sharing(Tidying):
             assert [expect(look, Found).task is not None for look in looks] == [False, True]
 
     @clause(
+        "SHARE-9",
+        "whoever looks at a task finds its payload, however often another process lets the store tidy up",
+        needs="shared_between_processes",
+        look="places in files that were replaced: those in the new file have to be learned, each time",
+        slow=True,
+    )
+    def test_payloads_are_found_while_the_files_are_tidied_up(self) -> None:
+        other = self.other_process()
+        puts = [self.make(f"payload {name}", task_id=name) for name in "abcde"]
+        other.apply(puts)
+        for _ in self.tidying_up():
+            looks = other.apply([Find(queue=self.queue, task_id=put.task_id) for put in puts])
+            tasks = [expect(look, Found).task for look in looks]
+            assert [task and bytes(task.data) for task in tasks] == [put.data for put in puts]
+
+    @clause(
         "CRASH-1",
         "the task of a killed consumer is delivered again",
         needs="shared_between_processes",
