@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distqueue.commands import Command, Put, Settle
+from distqueue.commands import Ack, Command, Put, Settle
 from distqueue.errors import LeaseLost, SettleRefused
 from distqueue.ids import new_task_id
 from distqueue.results import Claimed, Outcome, Settled, Stored
@@ -21,7 +21,7 @@ from distqueue_backends.table.entry import READY, Entry
 from distqueue_backends.table.line import Line
 from distqueue_backends.table.queue_table import QueueTable
 
-from .damage import answer, around, nothing, replace
+from .damage import answer, around, changed, nothing, replace
 from .durability import answer_early
 from .mutant import JSON, mutant
 
@@ -151,6 +151,20 @@ def the_lock_is_kept() -> None:
 def command_by_command() -> None:
     def apply(real: Any, store: JsonBackend, commands: Sequence[Command]) -> list[Outcome]:
         return [real(store, [command])[0] for command in commands]
+
+    around(JsonBackend, "apply", apply)
+
+
+@mutant("the follow-up tasks of acks are put after the commit of these", url=JSON, caught_by="CRASH-10")
+def follow_ups_come_later() -> None:
+    def apply(real: Any, store: JsonBackend, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = real(
+            store, [changed(each, then=()) if isinstance(each, Ack) else each for each in commands]
+        )
+        for position, (command, settled) in enumerate(zip(commands, outcomes)):
+            if isinstance(command, Ack) and isinstance(settled, Settled) and command.then:
+                outcomes[position] = changed(settled, then=tuple(real(store, command.then)))
+        return outcomes
 
     around(JsonBackend, "apply", apply)
 

@@ -24,6 +24,8 @@ MARGIN: Final = 0.3
 """How long an answer may be on its way that was made before a lease ended, in seconds."""
 SIZE: Final = 200
 """How many commands a call has: enough that a kill can fall into it."""
+PAIRS: Final = SIZE // 4
+"""How many acks a call has of which each lets two tasks follow."""
 
 
 class Dying(Subject):
@@ -101,6 +103,39 @@ class Dying(Subject):
             self.ack(lease)
         left -= {task_id for task_id in left if self.find(task_id) is None}
         return left
+
+    @clause(
+        "CRASH-10",
+        "a consumer is killed in the middle of acks: each is done with its follow-up tasks, or not at all",
+        needs="shared_between_processes",
+        look="follow-up tasks that are put after the commit of the ack: whoever comes next has to put them",
+        slow=True,
+    )
+    def test_a_consumer_is_killed_in_the_middle_of_acks_with_follow_up_tasks(self) -> None:
+        seconds = self.seconds_of(self.acks_with_follow_ups("first"))
+        assert not self.torn("first")
+        for moment in MOMENTS:
+            other, acks = self.other_process(), self.acks_with_follow_ups(name := f"t{moment}")
+            self.kill_in(other, acks, moment * seconds)
+            self.until(lambda name=name: not self.torn(name), "the follow-up tasks of what was acked")  # type: ignore[misc]
+
+    def acks_with_follow_ups(self, name: str) -> list[Ack]:
+        """Put and claim tasks; return the acks that let two tasks follow each of them."""
+        self.broker.apply(self.puts_of(name, PAIRS))
+        acks: list[Ack] = []
+        for lease in self.claim(PAIRS):
+            then = tuple(self.make(task_id=f"{lease.task_id}.{each}", queue="next") for each in "ab")
+            acks.append(Ack(queue=self.queue, receipt=lease.receipt, then=then))
+        return acks
+
+    def torn(self, name: str) -> list[int]:
+        """Return which tasks are not done though some follow them, or done though not all do."""
+        names = [f"{name}.{number}" for number in range(PAIRS)]
+        looks: list[Command] = [Find(queue=self.queue, task_id=task_id) for task_id in names]
+        looks += [Find(queue="next", task_id=f"{task_id}.{each}") for task_id in names for each in "ab"]
+        found = [expect(outcome, Found).task is not None for outcome in self.broker.apply(looks)]
+        states = zip(found[:PAIRS], found[PAIRS::2], found[PAIRS + 1 :: 2])
+        return [at for at, (is_there, *then) in enumerate(states) if then != [not is_there] * 2]
 
     @clause(
         "CRASH-8",
