@@ -145,15 +145,29 @@ def test_an_id_is_for_one_task(shell: Shell) -> None:
     assert "an id names one task" in shell("put", "--id", "it", stdin="1\n", code=2).err
 
 
-def test_ids_that_nobody_reads_end_the_command_quietly(shell: Shell) -> None:
+def test_an_id_that_nobody_reads_is_told_with_what_became_of_the_task(shell: Shell) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    child = shell.start("put", "1", stdout=writer)
+    child = shell.start("put", "1", "--id", "it", stdout=writer)
     os.close(writer)
     _, err = child.communicate()
-    assert child.returncode == 1
-    assert err == f"created {shell.store}\n"
+    assert child.returncode == 5
+    assert "nobody reads the output any more; task it is stored" in err
     assert shell.stats()["ready"] == 1
+
+
+def test_a_full_disk_below_the_output_is_not_taken_for_that_of_the_store(shell: Shell) -> None:
+    with open("/dev/full", "w") as full_disk:
+        child = shell.start("put", stdin=subprocess.PIPE, stdout=full_disk)
+        _, err = child.communicate("1\n2\n3\n")
+    assert child.returncode == 5
+    assert "the output cannot be written: No space left on device; the lines up to 3 were put" in err
+    assert shell.stats()["ready"] == 3
+    with open("/dev/full", "w") as full_disk:
+        child = shell.start("stats", stdout=full_disk)
+        _, err = child.communicate()
+    assert child.returncode == 1
+    assert "the output cannot be written: No space left on device" in err
 
 
 def test_a_pipe_from_put_to_get_works(shell: Shell) -> None:

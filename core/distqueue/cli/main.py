@@ -13,7 +13,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from distqueue.cli.errors import EXIT_CODES, ExitCode, complain, report
-from distqueue.cli.output import print_line
+from distqueue.cli.output import flush, print_line
 from distqueue.errors import DistqueueError
 
 VERBS: Final[dict[str, dict[str, str]]] = {
@@ -72,7 +72,6 @@ def main() -> int:
     try:
         return _run()
     except BrokenPipeError:  # whoever read has seen enough
-        _silence_output()
         return ExitCode.ERROR
     except (DistqueueError, OSError) as error:
         return report(error)
@@ -115,7 +114,7 @@ def _run() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     finally:
-        sys.stdout.flush()
+        flush()
     return ExitCode.OK
 
 
@@ -152,8 +151,3 @@ def _has_output() -> bool:
     if sys.stdout is None:
         complain("the standard output is closed; redirect it to /dev/null if nobody is to see it")
     return sys.stdout is not None
-
-
-def _silence_output() -> None:
-    """Let nothing more be written at the end, as that would fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,8 +25,16 @@ def print_line(text: str) -> None:
 
 
 def print_bytes(line: bytes) -> None:
-    """Print one line."""
-    sys.stdout.buffer.write(line + b"\n")
+    """Print one line.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        OSError: it cannot be written.
+    """
+    try:
+        sys.stdout.buffer.write(line + b"\n")
+    except OSError as error:
+        raise _unwritten(error) from error
 
 
 def write_out(line: bytes) -> None:
@@ -35,6 +43,21 @@ def write_out(line: bytes) -> None:
     rest = memoryview(line + b"\n")
     while rest:
         rest = rest[os.write(sys.stdout.fileno(), rest) :]
+
+
+def flush() -> None:
+    """Let what was printed leave this process; raises what :func:`print_bytes` does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def silence() -> None:
+    """Let what is printed from now on go nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -86,6 +109,14 @@ def shown_age(at: float | None) -> str:
 def shown_data(data: msgspec.Raw) -> str:
     """Return a payload for people."""
     return bytes(data).decode(errors="replace")
+
+
+def _unwritten(error: OSError) -> OSError:
+    """Return an error that says whose it is, and let nothing more be written, which would fail again."""
+    silence()
+    if isinstance(error, BrokenPipeError):
+        return BrokenPipeError("nobody reads the output any more")
+    return OSError(f"the output cannot be written: {error.strerror}")
 
 
 def _whole(value: object) -> object:

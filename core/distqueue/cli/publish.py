@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,7 @@ import typer
 from distqueue.cli.errors import ExitCode, complain, note
 from distqueue.cli.lines import Arrival, arriving, size_of
 from distqueue.cli.options import QueueName, Url
-from distqueue.cli.output import counted, print_line
+from distqueue.cli.output import counted, flush, print_line
 from distqueue.cli.progress import progress
 from distqueue.cli.store import Store, open_store
 from distqueue.cli.times import typed_time
@@ -114,7 +115,8 @@ class _Publisher:
             outcome = self._store.broker.apply([put])[0]
         except OutcomeUnknown as error:
             raise type(error)(f"{error}. Its id is {task_id} (--id)") from error
-        self._show(expect(outcome, Stored))
+        with _shown(f"task {task_id} is stored"):
+            self._show(expect(outcome, Stored))
 
     def put_lines(self) -> None:
         """Put what arrives on the standard input, as much in one commit as has arrived."""
@@ -135,15 +137,15 @@ class _Publisher:
         puts = [self._put_or_fault(line) for _, line in arrival.lines]
         for batch in batches(puts, self._store.broker.capabilities.max_batch):
             self._put_batch([next(numbers)[0] for _ in batch], batch)
-        sys.stdout.flush()
 
     def _put_batch(self, numbers: Sequence[int], batch: Sequence[Put | InvalidTask]) -> None:
         try:
             answered = self._store.broker.apply(good_puts(batch))
         except (StoreError, OutcomeUnknown) as error:
             raise type(error)(f"lines {numbers[0]} to {numbers[-1]}: {error}") from error
-        for number, outcome in zip(numbers, merged(batch, answered)):
-            self._show_line(number, outcome)
+        with _shown(f"the lines up to {numbers[-1]} were put, and no more"):
+            for number, outcome in zip(numbers, merged(batch, answered)):
+                self._show_line(number, outcome)
 
     def _put_or_fault(self, line: bytes) -> Put | InvalidTask:
         try:
@@ -166,6 +168,17 @@ class _Publisher:
             note(f"duplicate: {stored.task_id} was put before; nothing was stored")
         if not self._quiet:
             print_line(stored.task_id)
+
+
+@contextmanager
+def _shown(done: str) -> Iterator[None]:
+    """Print something; where that cannot be written, say what was done, which must not be done again."""
+    try:
+        yield
+        flush()
+    except OSError as error:
+        complain(f"{error}; {done}")
+        raise typer.Exit(ExitCode.UNKNOWN) from error
 
 
 def _headers(pairs: Sequence[str] | None) -> dict[str, str] | None:
