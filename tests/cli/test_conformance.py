@@ -47,6 +47,11 @@ def test_a_run_ends_with_the_table_and_a_report_that_can_be_shown_again(shell: S
     assert again.out == done.out[done.out.index("capability\tjson") :]
 
 
+def test_a_run_of_which_no_clause_passed_proves_nothing(shell: Shell) -> None:
+    done = shell("conformance", "json:///{tmp}/Queue.json", "-k", "tidying_up_is_synced", "--quick", code=1)
+    assert done.lines[-1] == "nothing is proved: no clause that was run has passed"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

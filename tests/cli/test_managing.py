@@ -120,3 +120,10 @@ def test_a_paused_queue_gives_nothing_until_it_is_resumed(full: Shell) -> None:
     assert full.stats()["paused"] is True
     assert full("resume").out == "queue default is resumed\n"
     assert full("get").out == "1\n"
+
+
+def test_to_pause_a_queue_that_nothing_was_in_says_so(full: Shell) -> None:
+    done = full("pause", "-q", "defualt")
+    assert done.out == "queue defualt is paused\n"
+    assert done.err == "nothing has been in queue defualt yet; there are: default\n"
+    assert full("resume", "-q", "default").err == ""

@@ -129,16 +129,21 @@ def test_two_publishers_at_once_lose_nothing(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--due tomorrow", "'tomorrow' is not a time with its time zone"),
+        ("--due tomorrow", "Invalid value for --due: 'tomorrow' is not a time with its time zone"),
         ("--due 2030-01-31T08:00:00", "is not a time with its time zone"),
-        ("--header nothing", "'nothing' is not NAME=VALUE"),
+        ("--header nothing", "Invalid value for --header: 'nothing' is not NAME=VALUE"),
         ("--max-attempts many", "'unlimited'"),
+        ("--max-attempts 0", "use a whole number, 1 or more, or 'unlimited'"),
         ("--priority high", "'--priority'"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error_and_creates_nothing(shell: Shell, arguments: str, said: str) -> None:
     assert said in shell("put", "1", *arguments.split(), code=2).err
     assert not shell.store.exists()
+
+
+def test_text_without_quotes_is_refused_with_how_to_write_it(shell: Shell) -> None:
+    assert """as in put '"hello"'""" in shell("put", "hello", code=4).err
 
 
 def test_an_id_is_for_one_task(shell: Shell) -> None:

@@ -142,6 +142,12 @@ def test_queues_are_taken_in_the_order_given(lite: Bench) -> None:
     assert [note.task_id for note in lite.notes("end")] == with_name["first"] + with_name["default"]
 
 
+def test_a_task_that_names_no_handler_is_told_from_one_whose_handler_is_missing(lite: Bench) -> None:
+    stored = lite.queue.put({"to": "a"})
+    lite.run()
+    assert f"task {stored.task_id} in queue default names no handler" in lite.log.read_text()
+
+
 def test_of_a_long_unknown_name_the_log_says_the_beginning(lite: Bench) -> None:
     lite.queue.put({"task": "strange" * 10_000, "args": {}})
     lite.run()

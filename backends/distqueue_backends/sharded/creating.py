@@ -83,8 +83,12 @@ def _check_directory(directory: str, create: bool) -> None:
         if not create:
             raise missing_store(directory)
         refuse_network(directory)
-        with suppress(FileExistsError):
+        try:
             os.mkdir(directory, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StoreError(f"{directory} cannot be made: {error.strerror}") from error
     if not os.path.isdir(directory):
         raise StoreError(f"{directory} is not a directory; a sharded store is one")
     refuse_network(manifest_path(directory))

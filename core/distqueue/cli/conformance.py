@@ -103,7 +103,15 @@ def _read(files: list[Path]) -> list[Report]:
 def _show(reports: list[Report]) -> bool:
     """Print the tables and what they do not say; return whether the contract is kept."""
     from distqueue.conformance.report import State
-    from distqueue.conformance.table import by_capability, by_group, findings, not_run, remarks, subjects_of
+    from distqueue.conformance.table import (
+        by_capability,
+        by_group,
+        findings,
+        not_run,
+        remarks,
+        subjects_of,
+        unseen_syncs,
+    )
 
     subjects = subjects_of(reports)
     for table in (by_capability(subjects), by_group(subjects)):
@@ -117,8 +125,15 @@ def _show(reports: list[Report]) -> bool:
     for each in reports:
         if each.unfinished:
             print_line(f"the run did not come to its end: {each.unfinished}")
+    for line in unseen_syncs(subjects):
+        print_line(line)
     kept = bool(reports) and all(each.shows_that_it_is_kept for each in reports)
-    left_out = not_run(subjects)
-    partly = f" where it was run; not run: {counted(len(left_out), 'clause')}" if left_out else ""
-    print_line(f"the contract is kept{partly}" if kept else "the contract is not kept")
+    print_line(_verdict(kept, broken=any(each.is_broken for each in reports), left_out=not_run(subjects)))
     return kept
+
+
+def _verdict(kept: bool, *, broken: bool, left_out: list[str]) -> str:
+    if kept:
+        partly = f" where it was run; not run: {counted(len(left_out), 'clause')}" if left_out else ""
+        return f"the contract is kept{partly}"
+    return "the contract is not kept" if broken else "nothing is proved: no clause that was run has passed"

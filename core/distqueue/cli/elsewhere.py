@@ -26,6 +26,13 @@ def hint_at_queue(store: Store, task_id: str) -> None:
         note(f"{task_id} is in queue {name}: add -q {name}")
 
 
+def hint_at_new(store: Store, queue: str) -> None:
+    """Say that nothing has been in a queue yet: its name may be mistyped."""
+    names = queue_names(store)
+    if names and queue not in names:
+        note(f"nothing has been in queue {queue} yet; there are: {', '.join(names)}")
+
+
 def hint_at_dead(store: Store, queue: str) -> None:
     """Say which other queues have dead tasks."""
     counted = store.ask(Stats(queue="*"), Counted).queues

@@ -94,7 +94,9 @@ def _time(typed: str) -> float:
     try:
         ago = float(typed)
     except ValueError:
-        return typed_time(typed)
+        return typed_time("--since", typed)
     if not 0 <= ago < math.inf:  # not a number compares as false, and would be every task
-        raise typer.BadParameter(f"--since {typed:.80}: use a time, or how many seconds ago, 0 or more")
+        raise typer.BadParameter(
+            f"{typed:.80}: use a time, or how many seconds ago, 0 or more", param_hint="--since"
+        )
     return time.time() - ago

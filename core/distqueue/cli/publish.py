@@ -72,7 +72,7 @@ def put(
         raise typer.BadParameter("an id names one task: give its data as the argument, not as lines")
     options: dict[str, Any] = {
         "delay": delay,
-        "due": None if due is None else typed_time(due),
+        "due": None if due is None else typed_time("--due", due),
         "priority": priority,
         "expires_in": expires_in,
         "group": group,
@@ -84,7 +84,7 @@ def put(
         options["max_attempts"] = _max_attempts(max_attempts)
     if keep_done is not None:
         options["keep_done"] = keep_done
-    payload = None if data == "-" else check(data.encode(errors="surrogateescape"))
+    payload = None if data == "-" else _payload(data)
     with open_store(url, queue, create=True) as store:
         publisher = _Publisher(store, queue, options, quiet)
         if payload is None:
@@ -181,17 +181,26 @@ def _shown(done: str) -> Iterator[None]:
         raise typer.Exit(ExitCode.UNKNOWN) from error
 
 
+def _payload(data: str) -> Payload:
+    try:
+        return check(data.encode(errors="surrogateescape"))
+    except InvalidTask as error:
+        raise InvalidTask(f"{error}; text needs quotes of its own, as in put '\"hello\"'") from None
+
+
 def _headers(pairs: Sequence[str] | None) -> dict[str, str] | None:
     headers: dict[str, str] = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"the header {pair!r:.80} is not NAME=VALUE")
+            raise typer.BadParameter(f"{pair!r:.80} is not NAME=VALUE", param_hint="--header")
         headers[name] = value
     return headers or None
 
 
 def _max_attempts(text: str) -> int | None:
-    if text != "unlimited" and not text.isdecimal():
-        raise typer.BadParameter(f"max-attempts is {text!r:.80}; use a whole number, or 'unlimited'")
+    if text != "unlimited" and not (text.isdecimal() and int(text)):
+        raise typer.BadParameter(
+            f"{text!r:.80}; use a whole number, 1 or more, or 'unlimited'", param_hint="--max-attempts"
+        )
     return None if text == "unlimited" else int(text)

@@ -9,8 +9,8 @@ import typer
 from distqueue.times import epoch
 
 
-def typed_time(text: str) -> float:
-    """Return an ISO 8601 time with its time zone in seconds since the Unix epoch.
+def typed_time(option: str, text: str) -> float:
+    """Return the ISO 8601 time with its time zone that an option has, in seconds since the Unix epoch.
 
     Raises:
         typer.BadParameter: it is none.
@@ -19,5 +19,6 @@ def typed_time(text: str) -> float:
         return epoch("the time", datetime.fromisoformat(text))
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r:.80} is not a time with its time zone, such as 2030-01-31T08:00:00+01:00"
+            f"{text!r:.80} is not a time with its time zone, such as 2030-01-31T08:00:00+01:00",
+            param_hint=option,
         ) from error

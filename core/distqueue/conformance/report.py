@@ -75,9 +75,14 @@ class SubjectReport(msgspec.Struct, kw_only=True):
         return sum(1 for each in self.clauses.values() if each.state is state)
 
     @property
+    def is_broken(self) -> bool:
+        """Whether a clause failed."""
+        return any(self.count(state) for state in _BAD)
+
+    @property
     def keeps_the_contract(self) -> bool:
         """Whether no clause failed, and any was held."""
-        return self.count(State.PASS) > 0 and not any(self.count(state) for state in _BAD)
+        return self.count(State.PASS) > 0 and not self.is_broken
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -96,6 +101,11 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float
     subjects: list[SubjectReport]
     unfinished: str = ""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a clause failed, or the run did not come to its end."""
+        return bool(self.unfinished) or any(subject.is_broken for subject in self.subjects)
 
     @property
     def shows_that_it_is_kept(self) -> bool:

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from distqueue.capabilities import Durability
 from distqueue.conformance import BackendConformance  # noqa: F401 - it registers the clauses
 from distqueue.conformance.clauses import CLAUSES, DECLARED, Clause
 from distqueue.conformance.report import ClauseResult, Report, State, SubjectReport, read_reports
@@ -116,8 +117,24 @@ def remarks(subjects: Sequence[SubjectReport], *states: State) -> list[str]:
         for (state, reason), titles in reasons.items():
             where[state, reason, "; ".join(titles)].append(clause)
     return [
-        f"{' '.join(clauses)} ({titles}): {_WORDS[state]}, {reason}"
+        f"{_named(clauses, reason)} ({titles}): {_WORDS[state]}, {reason}"
         for (state, reason, titles), clauses in sorted(where.items())
+    ]
+
+
+def _named(clauses: Sequence[str], reason: str) -> str:
+    """Return the names of clauses, but for those that nobody asked for."""
+    return f"{len(clauses)} more" if reason == _UNKNOWN else " ".join(clauses)
+
+
+def unseen_syncs(subjects: Sequence[SubjectReport]) -> list[str]:
+    """Return a line for each subject that says it syncs where no clause has seen it do so."""
+    return [
+        f"{title(subject)}: {subject.capabilities.durability} is declared, and no clause has seen it sync"
+        for subject in subjects
+        if subject.capabilities is not None
+        and subject.capabilities.durability in (Durability.FSYNC, Durability.REPLICATED)
+        and not any(_state(subject, each) is State.PASS for each in CLAUSES if each.startswith("SYNC-"))
     ]
 
 

@@ -39,6 +39,14 @@ _LAST_WORDS: Final = 10.0
 _CLOSING: Final = 5.0
 """How long the store may take to be closed, in seconds."""
 _LONGEST_SLEEP: Final = 3600.0
+_UNKNOWN_NAME: Final = (
+    "no handler here is named %(name)s (does the app's module import the one that has it?): "
+    "task %(task)s and its like stay in queue %(queue)s for a worker that has it"
+)
+_NO_NAME: Final = (
+    "task %(task)s in queue %(queue)s names no handler, as it was put, not enqueued: it and its like stay "
+    "there for `distqueue get` and Queue.get; give them a queue of their own"
+)
 
 _log: Final = getLogger("distqueue.worker")
 
@@ -232,11 +240,8 @@ class Worker:
         if shown not in self._unknown:
             self._unknown.add(shown)
             _log.warning(
-                "no handler here is named %s (does the app's module import the one that has it?): "
-                "task %s and its like stay in queue %s for a worker that has it",
-                shown,
-                lease.task_id,
-                source.name,
+                _NO_NAME if name is None else _UNKNOWN_NAME,
+                {"name": shown, "task": lease.task_id, "queue": source.name},
             )
         info = TaskInfo(queue=source.name, is_async=False, timeout=None, retry=None)
         running = Running(source, lease, str(name), info, self._on_lost)
