@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from distqueue.client import Client
 from distqueue.commands import Ack, Command, Put, Settle
 from distqueue.errors import LeaseLost, SettleRefused
 from distqueue.ids import new_task_id
 from distqueue.results import Claimed, Outcome, Settled, Stored
 from distqueue.task import TaskState
 from distqueue_backends.bell import Bell
+from distqueue_backends.json import backend as json_backend
 from distqueue_backends.json import compaction, ops
 from distqueue_backends.json.backend import JsonBackend
 from distqueue_backends.json.commit import CommitBuilder
@@ -186,6 +188,24 @@ def the_time_is_read_too_early() -> None:
 
     around(JsonBackend, "_enter", enter)
     replace(JsonBackend, "set_time", lambda store: None)
+
+
+# --- Forks ---------------------------------------------------------------------------------------------
+
+
+@mutant("a fork goes on with the session of its parent", url=JSON, caught_by="FORK-1")
+def the_session_of_the_parent() -> None:
+    one: dict[Client[Any], Any] = {}
+
+    def session(client: Client[Any]) -> Any:
+        return one.get(client) or one.setdefault(client, client._new_session(client._open_broker))
+
+    replace(Client, "_session", property(session))
+
+
+@mutant("a fork keeps the lock file of its parent open", url=JSON, caught_by="FORK-2")
+def the_lock_of_the_parent() -> None:
+    nothing(json_backend, "close_after_fork")
 
 
 # --- Under load ----------------------------------------------------------------------------------------

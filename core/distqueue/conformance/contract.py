@@ -70,6 +70,7 @@ GROUPS: Final = {
         "The model", "Random commands, held against a model of the store that answers each of them."
     ),
     "SHARE": Group("Several processes", "Processes that use one store see the same."),
+    "FORK": Group("Forks", "What becomes of an open queue when its process forks."),
     "CRASH": Group("Killed processes", "What is left when a process dies or stands still."),
     "LOAD": Group("Load", "Many publishers and consumers at once, judged by what all of them recorded."),
     "CLOCK": Group("Clocks", "What a clock that is set back or forth may change, and what it may not."),

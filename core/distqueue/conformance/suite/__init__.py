@@ -16,6 +16,7 @@ from distqueue.conformance.suite.failing import Failing
 from distqueue.conformance.suite.fencing import Fences
 from distqueue.conformance.suite.filling import Filling
 from distqueue.conformance.suite.following import AckThen
+from distqueue.conformance.suite.forking import Forking
 from distqueue.conformance.suite.groups import Groups
 from distqueue.conformance.suite.keeping import Keeping
 from distqueue.conformance.suite.limits import Limits
@@ -42,6 +43,7 @@ from distqueue.conformance.suite.walking import Walking
 class BackendConformance(
     # pytest runs the last base first: what is quick and basic stands at the end.
     Dying,
+    Forking,
     Sharing,
     Syncing,
     Modelled,
