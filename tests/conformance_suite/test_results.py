@@ -19,6 +19,8 @@ from distqueue_backends.memory import MEMORY_CAPABILITIES
 pytestmark = pytest.mark.slow
 
 SUBJECTS = """
+import unittest
+
 import pytest
 
 from distqueue.conformance import BackendConformance
@@ -61,6 +63,18 @@ class TestOdd(Subject):
     def test_skips(self) -> None:
         pytest.skip("no time")
 
+    @clause("ODD-12", "a clause that skips itself in another way", look="here")
+    def test_skips_in_another_way(self) -> None:
+        raise unittest.SkipTest("no engine")
+
+    @clause("ODD-13", "a clause that is expected to fail", look="here")
+    def test_is_expected_to_fail(self) -> None:
+        pytest.xfail("known")
+
+    @clause("ODD-14", "a clause that ends the run", look="here")
+    def test_ends_the_run(self) -> None:
+        pytest.exit("enough", returncode=0)
+
     @clause("ODD-7", "a clause that fails once", look="here")
     def test_flaky(self) -> None:
         self.tried.append(1)
@@ -93,6 +107,9 @@ EXPECTED = {
     "ODD-4": (State.NOT_RUN, 1, "nobody may"),
     "ODD-5": (State.NOT_RUN, 1, "the harness cannot move the clock that the store reads forward"),
     "ODD-6": (State.FAIL, 1, "a clause cannot be skipped: declare less instead (no time)"),
+    "ODD-12": (State.FAIL, 1, "a clause cannot be skipped: declare less instead (no engine)"),
+    "ODD-13": (State.FAIL, 1, "a clause cannot be skipped: declare less instead (known)"),
+    "ODD-14": (State.FAIL, 1, "a clause cannot be skipped: declare less instead (enough)"),
     "ODD-7": (State.FLAKY, 1, "assert 1 > 1"),
     "ODD-8": (State.NOT_RUN, 1, "it is left out of a quick run"),
     "ODD-9": (State.NOT_RUN, 1, "skipped: Skipped: by a mark"),
@@ -244,6 +261,16 @@ def test_a_run_that_does_not_come_to_its_end_shows_nothing(ends: str, said: str,
     assert found.shows_that_it_is_kept is not bool(said)
 
 
+def test_a_test_that_takes_its_worker_with_it_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "test_ending.py").write_text(ENDING.replace("ENDS", "os._exit(3)"))
+    report = tmp_path / "report.json"
+    _run_here(tmp_path, report, "-n", "1")
+    (found,) = read_reports([report])
+    assert found.unfinished == "its process ended in test_that_ends_it"
+    assert found.subjects[0].clauses["ODD-1"].state is State.PASS
+    assert not found.shows_that_it_is_kept
+
+
 def test_a_copy_of_the_process_that_a_backend_forks_is_ended(tmp_path: Path) -> None:
     text = ENDING.replace("ENDS", "os.fork()") + LAST
     (tmp_path / "test_ending.py").write_text(text)
@@ -263,8 +290,8 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path: 
     assert "name another file" in done.stderr
 
 
-def _run_here(directory: Path, report: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(directory)]
+def _run_here(directory: Path, report: Path, *spread: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(directory), *spread]
     command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
     command += ["--distqueue-report", str(report), "test_ending.py"]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)

@@ -71,6 +71,7 @@ class Gathering:
         self._began = time.monotonic()
         self._pid = os.getpid()
         self._subjects: dict[str, SubjectReport] = {}
+        self._lost = ""
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Write down where the run is: a test may end the whole process, if it does not run in another one.
@@ -86,6 +87,8 @@ class Gathering:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a test, or the beginning or end of one that went wrong."""
         facts: dict[str, Any] = dict(report.user_properties)
+        if report.when not in ("setup", "call", "teardown"):  # so pytest-xdist tells that a worker is gone
+            self._lost = f"its process ended in {report.nodeid.rpartition('::')[2]}"
         if Fact.CLAUSE not in facts or (report.when != "call" and report.passed):
             return
         name, url, clause = facts[Fact.CLAUSE]
@@ -104,7 +107,7 @@ class Gathering:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the whole report."""
         is_whole = exitstatus not in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        self.write("" if is_whole else "it was interrupted")
+        self.write(self._lost if is_whole else "it was interrupted")
 
     def write(self, unfinished: str) -> None:
         """Write what is known so far."""

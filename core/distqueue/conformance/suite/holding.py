@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
+from unittest import SkipTest
 
 import pytest
 
@@ -12,6 +13,10 @@ from distqueue.conformance.report import Fact, State
 
 if TYPE_CHECKING:
     from distqueue.conformance.suite.subject import Subject
+
+
+_ENDS_A_TEST: Final = (pytest.skip.Exception, pytest.xfail.Exception, SkipTest, pytest.exit.Exception)
+"""With what a test ends without having failed, as pytest sees it; in a clause it is a failure."""
 
 
 class NotRun(Exception):
@@ -60,7 +65,7 @@ def _check_without_skipping(subject: Subject, check: Callable[[], None]) -> None
         check()
     except NotRun as left_out:
         _leave_out(subject, str(left_out))
-    except pytest.skip.Exception as skipped:
+    except _ENDS_A_TEST as skipped:
         raise AssertionError(f"a clause cannot be skipped: declare less instead ({skipped})") from None
 
 
