@@ -34,6 +34,23 @@ def apply(other, commands):
 OtherProcess.apply = apply
 """
 """Lets a test stop its child process, say so, and hang."""
+HANGS: Final = """
+import os, signal, time
+from distqueue_backends.memory import MemoryBackend
+
+def say(*what):
+    with open(os.environ["REACHED"], "w") as reached:
+        reached.write(str(os.getpid()))
+
+def apply(backend, commands):
+    signal.signal(signal.SIGINT, say)
+    say()
+    while True:
+        time.sleep(1)
+
+MemoryBackend.apply = apply
+"""
+"""Lets a test hang, whatever interrupts it, and say so each time."""
 
 FEW = ("-k", "test_strict_priority or test_a_delayed_task_waits")
 
@@ -72,25 +89,58 @@ def test_what_cannot_be_run_or_shown_says_what_to_do(
     assert said in shell("conformance", *arguments, code=code).err.replace("\n", " ")
 
 
-def test_an_interrupted_run_says_so_and_leaves_nothing_running(tmp_path: Path, shell: Shell) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_nothing_running(
+    number: signal.Signals, tmp_path: Path, shell: Shell
+) -> None:
+    in_background = number is signal.SIGTERM  # the way that a shell starts it
     reached = tmp_path / "reached"
+    command = ("json:///{tmp}/Queue.json", "-k", "test_processes_see_each_other")
+    run = start(shell, STOPS, reached, *command, in_background=in_background)
+    pid = int(reached.read_text())
+    run.send_signal(number)
+    _, err = run.communicate()
+    assert run.returncode == 128 + number, err
+    assert "interrupted; what was found until then is in conformance.json" in err
+    (found,) = read_reports([shell.directory / "conformance.json"])
+    assert found.unfinished == "it was interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_run_that_does_not_end_when_interrupted_is_killed_when_interrupted_again(
+    tmp_path: Path, shell: Shell
+) -> None:
+    reached = tmp_path / "reached"
+    run = start(shell, HANGS, reached, "memory://{name}", "-k", "test_strict_priority")
+    pid = int(reached.read_text())
+    run.send_signal(signal.SIGINT)
+    assert int(reached.read_text()) == pid
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate()
+    assert run.returncode == 130, err
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def start(
+    shell: Shell, plugin: str, reached: Path, *arguments: str, in_background: bool = False
+) -> subprocess.Popen[str]:
+    """Start a run in which a plugin says through a pipe where it is."""
     os.mkfifo(reached)
-    (tmp_path / "stops.py").write_text(STOPS)
-    env = {**shell.env, "PYTHONPATH": str(tmp_path), "PYTEST_PLUGINS": "stops", "REACHED": str(reached)}
-    run = subprocess.Popen(
-        commands.command("conformance", "json:///{tmp}/Queue.json", "-k", "test_processes_see_each_other"),
+    (reached.parent / "stops.py").write_text(plugin)
+    env = {
+        **shell.env,
+        "PYTHONPATH": str(reached.parent),
+        "PYTEST_PLUGINS": "stops",
+        "REACHED": str(reached),
+    }
+    here = commands.command("conformance", *arguments)
+    return subprocess.Popen(
+        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *here] if in_background else here,
         cwd=shell.directory,
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    pid = int(reached.read_text())
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate()
-    assert run.returncode == 130, err
-    assert "interrupted; what was found until then is in conformance.json" in err
-    (found,) = read_reports([shell.directory / "conformance.json"])
-    assert found.unfinished == "it was interrupted"
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)

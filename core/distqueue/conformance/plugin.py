@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import signal
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -47,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from distqueue.conformance.url import TestURL
 
         TestURL.url = url
+        # A shell lets what runs in the background ignore this signal, by which the command ends the run.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
         gathering = Gathering(config)
         try:

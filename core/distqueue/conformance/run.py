@@ -63,7 +63,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def carry_out(self) -> int:
         """Run pytest until it ends, and return its exit code; the report is in the file afterwards.
 
-        An interrupt is passed on, so that pytest ends what its tests have started, and writes its report.
+        An interrupt is passed on, so that pytest ends what its tests have started, and writes its report;
+        with another one it is killed.
 
         Raises:
             ConfigError: the report cannot be written.
@@ -79,8 +80,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return process.wait()
             except BaseException:
-                process.send_signal(signal.SIGINT)
-                process.wait()
+                try:
+                    process.send_signal(signal.SIGINT)
+                    process.wait()
+                except BaseException:
+                    process.kill()
+                    process.wait()
+                    raise
                 raise
 
     def _command(self, directory: str) -> list[str]:
