@@ -89,6 +89,14 @@ def test_what_cannot_be_run_or_shown_says_what_to_do(
     assert said in shell("conformance", *arguments, code=code).err.replace("\n", " ")
 
 
+def test_a_password_is_not_told_when_a_test_fails(shell: Shell) -> None:
+    url = "postgresql://me:sekrit@127.0.0.1:1/db?schema={name}"
+    done = shell("conformance", url, "-k", "test_strict_priority", code=1)
+    assert "Connection refused" in done.out
+    report = (shell.directory / "conformance.json").read_text()
+    assert "sekrit" not in done.out + done.err + report
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_leaves_nothing_running(
     number: signal.Signals, tmp_path: Path, shell: Shell

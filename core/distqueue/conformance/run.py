@@ -92,6 +92,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def _command(self, directory: str) -> list[str]:
         """Return the command line. What is set up for pytest where the command runs is not its business."""
         command = [sys.executable, "-m", "pytest", "--pyargs", "distqueue.conformance.url", "-q", "-ra"]
+        command += ["--tb", "short"]  # a longer one shows the arguments of calls, and so a password
         command += ["-c", os.devnull, "--rootdir", directory, "--basetemp", f"{directory}/stores"]
         command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
         command += ["--distqueue-report", str(self.report.absolute())]
