@@ -12,7 +12,7 @@ import pytest
 
 from distqueue.conformance.clauses import CLAUSES
 from distqueue.conformance.report import ClauseResult, Report, State, SubjectReport, read_reports
-from distqueue.conformance.table import by_capability, by_group, page, remarks, unseen_syncs
+from distqueue.conformance.table import by_capability, by_group, main, page, remarks, unseen_syncs
 from distqueue_backends.json.options import JSON_CAPABILITIES
 from distqueue_backends.memory import MEMORY_CAPABILITIES
 
@@ -212,6 +212,20 @@ def test_the_page_does_not_depend_on_the_day() -> None:
     assert page([one]) == page([other])
     assert "- KEEP-1" not in page([one])
     assert "KEEP-1 (acme, through a pipe): FAIL, fail" in page([report(subject(KEEP_1=State.FAIL))])
+
+
+def test_no_page_is_made_of_a_run_that_did_not_come_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reports").mkdir()
+    made, where = report(subject(KEEP_1=State.PASS)), tmp_path / "page.md"
+    made.write(tmp_path / "reports" / "all.json")
+    assert main([str(tmp_path / "reports"), "--into", str(where)]) == 0
+    made.unfinished = "its process ended in test_it"
+    made.write(tmp_path / "reports" / "all.json")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "reports"), "--check", str(where)])
+    assert "did not come to its end: its process ended in test_it" in capsys.readouterr().err
 
 
 ENDING = """

@@ -178,9 +178,13 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--into", type=Path, metavar="FILE", help="write the page")
     what.add_argument("--check", type=Path, metavar="FILE", help="fail if the page says something else")
     options = line.parse_args(arguments)
-    reports = read_reports(sorted(options.reports.glob("*.json")))
+    paths = sorted(options.reports.glob("*.json"))
+    reports = read_reports(paths)
     if not reports:
         line.error(f"there are no reports in {options.reports}; run the suite with --distqueue-report first")
+    for path, report in zip(paths, reports):
+        if report.unfinished:
+            line.error(f"{path} is of a run that did not come to its end: {report.unfinished}")
     text = page(reports)
     if options.into is not None:
         options.into.write_text(text)
