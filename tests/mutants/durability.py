@@ -63,6 +63,14 @@ def compaction_forgets_the_pause() -> None:
     around(CommitBuilder, "note", note)
 
 
+@mutant("how many tasks expired is not among what compaction copies", url=JSON, caught_by="REOPEN-16")
+def compaction_forgets_the_expired() -> None:
+    def note(real: Any, builder: CommitBuilder, op: str, *args: Any, **fields: Any) -> None:
+        real(builder, op, *args, **(fields | {"expired": 0} if op == "queue" else fields))
+
+    around(CommitBuilder, "note", note)
+
+
 @mutant("a store that is not there is made, whether it is to be or not", url=JSON, caught_by="REOPEN-12")
 def always_made() -> None:
     around(JsonBackend, "open", lambda real, url, options, *, create: real(url, options, create=True))

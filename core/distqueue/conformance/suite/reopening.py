@@ -40,6 +40,8 @@ class Reopening(Tidying):
             self.broker.apply([Ack(queue="other", receipt=self.claim(queue="other")[0].receipt)])
         if not self.lacks("groups"):
             self.put_all("g1 g2", group="g")
+        if not self.lacks("expiry"):
+            self.put(task_id="expired", expires_in=0.0)
         self.put([1, "ä"], task_id="rich", max_attempts=None, headers={"h": "v"}, publisher_id="p")
         return out
 
