@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from distqueue.client import Client
@@ -11,6 +13,7 @@ from distqueue.errors import LeaseLost, SettleRefused
 from distqueue.ids import new_task_id
 from distqueue.results import Claimed, Outcome, Settled, Stored
 from distqueue.task import TaskState
+from distqueue_backends import lock
 from distqueue_backends.bell import Bell
 from distqueue_backends.json import backend as json_backend
 from distqueue_backends.json import compaction, ops
@@ -214,6 +217,18 @@ def the_lock_of_the_parent() -> None:
 @mutant("the lock is not taken", url=JSON, caught_by="LOAD-1 LOAD-2")
 def no_lock() -> None:
     nothing(StoreLock, "acquire")
+
+
+@mutant("the lock does not keep the threads of a process apart", url=JSON, caught_by="THREAD-4")
+def a_lock_of_the_process() -> None:
+    def take(fd: int, *, blocking: bool) -> bool:
+        with suppress(BlockingIOError):
+            fcntl.lockf(fd, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+            return True
+        return False
+
+    replace(lock, "lock_descriptor", take)
+    replace(lock, "unlock_descriptor", lambda fd: fcntl.lockf(fd, fcntl.LOCK_UN))
 
 
 @mutant("the newest task is handed out first", url=JSON, caught_by="LOAD-1")

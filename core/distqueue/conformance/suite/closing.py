@@ -159,6 +159,29 @@ class Threads(Subject):
             self.take("it")
             self.do_forget()
 
+    @clause(
+        "THREAD-4",
+        "threads with an open each lose nothing of each other, and what many put is stored once",
+        look="a lock that belongs to the process, as those of fcntl do: it does not keep its threads apart",
+    )
+    def test_threads_with_opens_of_their_own(self) -> None:
+        begun = threading.Barrier(3)
+
+        def publish(name: str) -> int:
+            broker = self.open()
+            begun.wait(self.patience)
+            stored = 0
+            for number in range(100):
+                puts = [self.make(task_id=f"{name}.{number}"), self.make(task_id=f"all.{number}")]
+                own, shared = (expect(outcome, Stored) for outcome in broker.apply(puts))
+                assert not own.duplicate
+                stored += not shared.duplicate
+            return stored
+
+        publishers = [self.in_thread(lambda name=name: publish(name)) for name in "abc"]  # type: ignore[misc]
+        assert sum(publisher.result(self.patience) for publisher in publishers) == 100
+        assert self.stats().ready == 400
+
     def do_forget(self) -> None:
         """Go on in another queue, where the id is free."""
         self.queue += "x"
