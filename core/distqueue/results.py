@@ -142,7 +142,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one queue. ``waiting`` are ready tasks held back by the head of their group.
 
     ``ready`` includes them. ``remembered`` counts ids kept for deduplication after their task is
-    gone. ``oldest_ready_at`` and ``next_due_at`` are seconds since the epoch. ``fence`` is not ``"none"`` if
+    gone. ``oldest_ready_at`` is when the one was put that has waited longest, of those that are first in line
+    for their priority; that and ``next_due_at`` are seconds since the epoch. ``fence`` is not ``"none"`` if
     the queue moves or has moved; ``fence_note`` is then the URL of the store at the other end.
     """
 

@@ -46,6 +46,16 @@ def the_cancelled_are_counted() -> None:
     around(QueueTable, "remove", remove)
 
 
+@mutant("the oldest task is that which is next in line", caught_by="STATS-4")
+def the_oldest_is_the_next() -> None:
+    def stats(real: Any, table: QueueTable) -> QueueStats:
+        oldest = next((entry.put_at for entry in table.in_line()), None)
+        good: QueueStats = real(table)
+        return changed(good, oldest_ready_at=oldest)
+
+    around(QueueTable, "stats", stats)
+
+
 @mutant("the oldest task is looked for among all of the queue", caught_by="STATS-4")
 def the_oldest_of_all() -> None:
     def stats(real: Any, table: QueueTable) -> QueueStats:

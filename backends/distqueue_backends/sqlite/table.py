@@ -40,6 +40,14 @@ _PAYLOADS: Final = f"SELECT key, data {_TASKS} key IN (SELECT value FROM json_ea
 _ANY: Final = f"SELECT 1 {_TASKS} key BETWEEN ? AND ? LIMIT 1"
 # Counted in the indexes: the rows are many times as large, and whoever counts holds up the others.
 _COUNT_IN_LINE: Final = f"SELECT count(*) {_TASKS} queue = ? AND line IS NOT NULL"
+# Of each priority the first one: from one to the next in the index, however many stand between.
+_READY: Final = f"{_TASKS} queue = ?1 AND line IS NOT NULL"
+_OLDEST_IN_LINE: Final = f"""
+    WITH RECURSIVE used (priority) AS (
+        SELECT max(priority) {_READY}
+        UNION ALL SELECT (SELECT max(priority) {_READY} AND priority < used.priority)
+        FROM used WHERE used.priority IS NOT NULL)
+    SELECT min((SELECT put_at {_READY} AND priority = used.priority ORDER BY line, key LIMIT 1)) FROM used"""
 _COUNT_WAITING: Final = (
     f"SELECT count(*) FROM distqueue_tasks {_GROUPED} AND state = 'ready' AND line IS NULL"
 )
@@ -238,7 +246,7 @@ class SqlTable(QueueTable):
             paused=self.paused,
             fence=self.fence.level,
             fence_note=self.fence.note,
-            oldest_ready_at=next((entry.put_at for entry in self.in_line()), None),
+            oldest_ready_at=self.value(_OLDEST_IN_LINE, queue),
             next_due_at=self.due.next_at(),
         )
 

@@ -116,7 +116,7 @@ class QueueTable:
         """Return the counts of the queue."""
         counts = self.counts
         members = (entry for group in self.groups.values() for entry in group if entry is not group.head)
-        first = next(self.in_line(), None)
+        firsts = (next(filter(self._is_head, line), None) for line in self._lines.values())
         return QueueStats(
             queue=self.name,
             ready=counts[READY],
@@ -130,7 +130,7 @@ class QueueTable:
             paused=self.paused,
             fence=self.fence.level,
             fence_note=self.fence.note,
-            oldest_ready_at=None if first is None else first.put_at,
+            oldest_ready_at=min((first.put_at for first in firsts if first is not None), default=None),
             next_due_at=self.due.next_at(),
         )
 

@@ -76,6 +76,24 @@ CREATE FUNCTION first_in_line(_q int, _limit int) RETURNS TABLE (id bigint, size
     ORDER BY x.line, x.place, x.id LIMIT _limit
 $$;
 
+-- When the one was put that has waited longest of those that are first in line for their priority: from one
+-- priority to the next in the indexes, however many stand between.
+CREATE FUNCTION oldest_in_line(_q int) RETURNS float8 LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE a AS (
+        (SELECT r.line, r.id FROM ready r WHERE r.q = _q ORDER BY r.q, r.line, r.id LIMIT 1)
+        UNION ALL SELECT x.line, x.id FROM a CROSS JOIN LATERAL (SELECT r.line, r.id FROM ready r
+            WHERE r.q = _q AND r.line > a.line ORDER BY r.q, r.line, r.id LIMIT 1) x
+    ), b AS (
+        (SELECT r.line, r.id FROM returned r WHERE r.q + 0 = _q AND r.line >= 0
+            ORDER BY r.q + 0, r.line, r.place, r.id LIMIT 1)
+        UNION ALL SELECT x.line, x.id FROM b CROSS JOIN LATERAL (SELECT r.line, r.id FROM returned r
+            WHERE r.q + 0 = _q AND r.line > b.line AND r.line >= 0
+            ORDER BY r.q + 0, r.line, r.place, r.id LIMIT 1) x
+    )
+    SELECT min((SELECT t.put_at FROM task t WHERE t.q = _q AND t.id = f.id))
+    FROM (SELECT id FROM a UNION ALL SELECT id FROM b) f
+$$;
+
 CREATE FUNCTION counts(_name text) RETURNS TABLE (paused boolean, fence text, note text, ready bigint,
     waiting bigint, scheduled bigint, leased bigint, done bigint, dead bigint, remembered bigint, expired bigint,
     oldest_ready_at float8, next_due_at float8) LANGUAGE plpgsql AS $$
@@ -92,6 +110,6 @@ BEGIN
         (SELECT count(*) FROM dead x WHERE x.q = r.q),
         (SELECT count(*) FROM gone x WHERE x.q = r.q),
         (SELECT coalesce(sum(x.count), 0)::bigint FROM expired x WHERE x.q = r.q),
-        (SELECT t.put_at FROM task t WHERE t.q = r.q AND t.id = (SELECT f.id FROM first_in_line(r.q, 1) f)),
+        oldest_in_line(r.q),
         (SELECT min(x.until) FROM hidden x WHERE x.q + 0 = r.q AND x.line >= 0 AND NOT x.leased);
 END $$;

@@ -5,7 +5,7 @@ DECLARE _function regprocedure;
 BEGIN
     FOR _function IN SELECT oid FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
         AND proname IN ('put', 'put_special', 'claim', 'reclaim', 'ack', 'ack_and_claim', 'extend', 'give_back', 'look', 'page',
-            'records', 'failed', 'remembered', 'first_in_line', 'counts', 'cancel', 'purge', 'redrive', 'set_paused', 'enter_alone', 'set_fence',
+            'records', 'failed', 'remembered', 'first_in_line', 'oldest_in_line', 'counts', 'cancel', 'purge', 'redrive', 'set_paused', 'enter_alone', 'set_fence',
             'clear_queue', 'tidy', 'load', 'putting',
             'make_queue', 'is_overdue')
     LOOP
