@@ -91,7 +91,7 @@ def _print(report: Report, place: StoreURL, queue: str) -> None:
         ("killed", "; ".join(report.killed)),
         ("throughput", f"{rate:,.0f} tasks/s published and handled, in {report.seconds:.1f} s"),
         ("publish", f"{_shown(report.publish)}  until it is on the disk"),
-        ("wait", f"{_shown(report.age)}  from the put to a consumer"),
+        ("wait", f"{_shown(report.age)}  from the put to a consumer, with all that was put before it"),
     ):
         print_line(f"{name:>12}  {value}")
     if place.is_file:
