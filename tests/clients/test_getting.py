@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from traceback import walk_stack
 
 import pytest
 
@@ -330,15 +332,22 @@ def test_what_cannot_be_given_back_does_not_hide_the_interrupt(caplog: pytest.Lo
     assert "the disk is gone" in caplog.text
 
 
+def waits(thread: int) -> bool:
+    """Whether a thread is in the ``wait`` of a broker."""
+    frames = [frame for frame, _ in walk_stack(sys._current_frames()[thread])]
+    waits = [frame for frame in frames if frame.f_code.co_name == "wait"]
+    return any(frame.f_globals["__name__"].startswith("distqueue") for frame in waits)
+
+
 def test_an_interrupt_while_waiting_leaves_nothing_behind(
-    queue: Queue, url: str, pool: ThreadPoolExecutor
+    queue: Queue, url: str, pool: ThreadPoolExecutor, until: Until
 ) -> None:
     queue.stats()
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt_main() -> None:
-        threading.Event().wait(0.05)
+        until(lambda: waits(main))
         signal.pthread_kill(main, signal.SIGINT)
 
     interrupting = pool.submit(interrupt_main)
