@@ -96,10 +96,10 @@ def test_the_data_of_a_record_is_json_and_its_payload_a_value(url: str) -> None:
 def test_a_task_that_is_due_is_ready_for_whoever_looks(url: str) -> None:
     with Queue(url) as queue:
         queue.put("later", task_id="later", delay=0.05)
-        assert queue.stats().scheduled == 1
+        queue.put("much later", delay=3600)
         threading.Event().wait(0.06)
-        assert (queue.stats().ready, queue.stats().scheduled) == (1, 0)
-        assert [record.task_id for record in queue.peek()] == ["later"]
+        assert (queue.stats().ready, queue.stats().scheduled) == (1, 1)
+        assert [record.task_id for record in queue.peek(2)] == ["later"]
 
 
 @contextmanager
