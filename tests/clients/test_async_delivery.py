@@ -122,9 +122,9 @@ async def test_a_lost_lease_is_raised_by_the_verb_and_a_warning_at_the_exit(
 
 async def test_the_lease_is_renewed_even_while_the_loop_is_blocked(url: str, queue: AsyncQueue) -> None:
     await queue.put(1)
-    delivery = await queue.get(lease=0.3)
+    delivery = await queue.get(lease=1.5)
     assert delivery is not None
     with Queue(url) as other:
         async with delivery:
-            assert other.get(timeout=1) is None
+            assert other.get(timeout=2) is None
         assert other.stats().ready == 0

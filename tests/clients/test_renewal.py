@@ -113,10 +113,10 @@ def test_a_renewal_that_is_late_is_told(
 
 def test_the_lease_is_renewed_as_long_as_the_work_takes(queue: Queue) -> None:
     queue.put(1)
-    delivery = queue.get(lease=0.3)
+    delivery = queue.get(lease=1.5)
     assert delivery is not None
     with delivery:
-        assert queue.get(timeout=1) is None
+        assert queue.get(timeout=2) is None
         assert not delivery.lost
     assert queue.stats().ready == 0
 
@@ -242,7 +242,7 @@ def test_an_extension_holds_for_the_renewals_that_follow(until: Until) -> None:
         delivery = queue.get(lease=3)
         assert delivery is not None
         with delivery:
-            delivery.extend(0.09)
+            delivery.extend(0.9)
             until(lambda: len(broker.renewals) >= 4)
             task = queue.find(delivery.task_id)
             assert task is not None

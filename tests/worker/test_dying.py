@@ -76,8 +76,8 @@ def test_a_task_that_kills_its_child_again_and_again_becomes_dead(bench: Bench) 
 
 
 def test_who_holds_the_interpreter_for_longer_than_its_lease_keeps_it(bench: Bench) -> None:
-    (bench.directory / "distqueue.toml").write_text("[defaults]\nlease = 0.5\n")
-    (task_id,) = bench.put("hold_the_interpreter", seconds=2.5)
+    (bench.directory / "distqueue.toml").write_text("[defaults]\nlease = 1.5\n")
+    (task_id,) = bench.put("hold_the_interpreter", seconds=4)
     workers = [bench.start(), bench.start()]
     bench.wait_for_notes(1, "end")
     for worker in workers:
