@@ -171,9 +171,9 @@ def test_a_wait_that_hears_nothing_ends_at_its_time(path: Path) -> None:
 
 def test_a_wait_ends_when_a_task_is_due_or_a_lease_is_over(path: Path) -> None:
     with opened(path) as backend:
-        stored(backend, put("later", delay=0.05))
+        stored(backend, put("later", delay=1.0))
         assert is_quick(lambda: backend.wait("q", seen_by(backend), LONG))
-        assert [lease.task_id for lease in claimed(backend, lease=0.05)] == ["later"]
+        assert [lease.task_id for lease in claimed(backend, lease=1.0)] == ["later"]
         assert is_quick(lambda: backend.wait("q", seen_by(backend), LONG))
         assert [lease.deliveries for lease in claimed(backend)] == [2]
 
