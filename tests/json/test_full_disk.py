@@ -55,9 +55,9 @@ def test_a_disk_that_is_full_to_the_last_byte_can_still_be_looked_at(tmp_path: P
         stored(watcher, big("first"))
         file_size_limit(process, path)
         done = ["first", *put_until_full(process)]
-        (taken,) = process.apply(claim(1, lease=0.2))
+        (taken,) = process.apply(claim(1, lease=2.0))
         for _ in range(5000):
-            (extended,) = process.apply(Extend(queue="q", receipt=taken["leases"][0]["receipt"], lease=0.2))
+            (extended,) = process.apply(Extend(queue="q", receipt=taken["leases"][0]["receipt"], lease=2.0))
             if is_full(extended):
                 break
         else:
