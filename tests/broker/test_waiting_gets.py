@@ -49,26 +49,33 @@ def slow_disk(supervisor: Supervisor) -> Iterator[None]:
             strace.communicate(timeout=PATIENCE)
 
 
-def test_what_reaches_nobody_is_given_back(url: str, serve: Serve) -> None:
+def wait_until_written(directory: Path) -> None:
+    """Wait until the put of ``"now"`` is in the file; on a slow disk it is being synced from then on."""
+    wait_until(lambda: b'"now"' in (directory / "Queue.json").read_bytes(), "the put to be written")
+
+
+def test_what_reaches_nobody_is_given_back(url: str, serve: Serve, tmp_path: Path) -> None:
     supervisor = serve()
     with Client(supervisor.address) as consumer, Queue(url) as queue, ThreadPoolExecutor(1) as pool:
         consumer.park("one")
         with slow_disk(supervisor):
             put = pool.submit(queue.put, "now")
-            time.sleep(0.2)  # it is being synced
+            wait_until_written(tmp_path)
             consumer.socket.close()
             put.result(PATIENCE)
         stats = queue.stats()
         assert (stats.ready, stats.leased) == (1, 0)
 
 
-def test_a_claim_whose_answer_died_with_the_broker_process_is_found_again(url: str, serve: Serve) -> None:
+def test_a_claim_whose_answer_died_with_the_broker_process_is_found_again(
+    url: str, serve: Serve, tmp_path: Path
+) -> None:
     supervisor = serve()
     with Queue(url) as queue, Queue(url) as other, waiting(queue) as future, ThreadPoolExecutor(1) as pool:
         wait_until(lambda: queue.stats().ready == 0, "the store")
         with slow_disk(supervisor):
             put = pool.submit(other.put, "now")
-            time.sleep(0.2)  # it is being synced
+            wait_until_written(tmp_path)
             os.kill(supervisor.pid or 0, signal.SIGKILL)
         delivery = future.result(PATIENCE)
         put.result(PATIENCE)
@@ -260,8 +267,8 @@ with Queue(sys.argv[1]) as queue:
     if child == 0:
         time.sleep(60)
         os._exit(0)
-    print(child, flush=True)
     try:
+        print(child, flush=True)
         queue.get(lease=3600)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
