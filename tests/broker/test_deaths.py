@@ -16,6 +16,7 @@ from distqueue.conformance.processes import OtherProcess
 from distqueue.results import Claimed
 from distqueue.supervisor import Supervisor
 
+from .conftest import wait_until
 from .raw import Client
 
 type Serve = Callable[..., Supervisor]
@@ -168,17 +169,23 @@ with Queue(sys.argv[1]) as queue:
 """
 
 
+def descriptors(supervisor: Supervisor) -> int:
+    """Return how many files a broker process has open: its clients' sockets, and their processes."""
+    return len(os.listdir(f"/proc/{supervisor.pid}/fd"))
+
+
 def test_a_dead_consumer_claims_no_more_though_its_child_holds_its_socket(url: str, serve: Serve) -> None:
-    serve()
+    supervisor = serve()
     with Queue(url) as queue:
         command = [sys.executable, "-c", WITH_A_CHILD, url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as consumer:
             assert consumer.stdout is not None
             child = int(consumer.stdout.readline())
             time.sleep(0.3)  # it waits
+            with_it = descriptors(supervisor)
             consumer.kill()
             consumer.wait()
-            time.sleep(0.1)  # the broker process hears of it
+            wait_until(lambda: descriptors(supervisor) < with_it, "the broker process to hear of it")
             queue.put("x")
             again = queue.get(timeout=0)
             os.kill(child, signal.SIGKILL)
