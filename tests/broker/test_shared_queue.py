@@ -25,7 +25,9 @@ if __name__ == "__main__":
     first.start()
     events.put(1)
     assert answers.get(timeout=10) == 1
-    time.sleep(0.2)                       # it waits in get(), and so holds the lock of the reading end
+    while events._rlock.acquire(False):   # until it waits in get(), and so holds the lock of the reading end
+        events._rlock.release()
+        time.sleep(0.01)
     os.kill(first.pid, signal.SIGKILL)
     first.join()
     second = context.Process(target=broker, args=(events, answers), daemon=True)
