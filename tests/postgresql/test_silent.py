@@ -22,7 +22,7 @@ def test_it_holds_up_nobody_for_long(url: str, monkeypatch: pytest.MonkeyPatch) 
         silent = open_broker(proxy.url, listen="off")
         due = time.time() + 0.1
         direct.apply([Put.make("work", "it", b"1", due=due), Put.make("work", "other", b"1", due=due)])
-        time.sleep(due - time.time() + 0.01)
+        time.sleep(max(0.0, due - time.time()) + 0.01)
         proxy.do(Harm.SILENT, 3)  # BEGIN, the settings, and the claim, that places what is due
         claim = Claim(queue="work", token="of-the-silent", count=2)  # noqa: S106 - of a claim
         claiming = thread.submit(silent.apply, [claim])
