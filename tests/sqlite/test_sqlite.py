@@ -188,15 +188,19 @@ def test_a_database_that_was_moved_is_not_written_any_more(path: Path, url: str)
 
 
 INTERRUPTED = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from distqueue import Queue
+def interrupt():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    print("let go", flush=True)
 with Queue(sys.argv[1]) as queue:
     queue.put("before")
     print("ready", flush=True)
     sys.stdin.readline()
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threading.Timer(0.6, print, ("let go",), {"flush": True}).start()
     try:
+        threading.Thread(target=interrupt).start()
         queue.put("interrupted")
     except KeyboardInterrupt:
         print("interrupted", flush=True)
