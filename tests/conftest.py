@@ -31,6 +31,15 @@ def shm(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(autouse=True)
+def _no_assertion_is_swallowed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """``with delivery`` logs an exception and goes on; where it is a test's own, the test has failed."""
+    yield
+    for record in caplog.get_records("call"):
+        if record.exc_info and isinstance(record.exc_info[1], AssertionError):
+            raise record.exc_info[1]
+
+
 @pytest.fixture(name="postgres_url", scope="session")
 def _postgres_url() -> str:
     """The URL of a PostgreSQL database; a test that needs it is skipped where there is none."""
