@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from distqueue.errors import StoreBusy
@@ -143,6 +144,12 @@ class Session:
         """
         self._left = self._served_by
         self.drop()
+
+    def abandon_unfinished(self) -> None:
+        """Abandon the connection if what a signal's handler raised has ended the last call in its middle."""
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status is TransactionStatus.ACTIVE:
+            self.abandon()
 
     def leave_to_parent(self) -> None:
         """In a child: close what the fork copied, without a word to the server, which serves the parent."""

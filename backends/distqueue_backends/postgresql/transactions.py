@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
 
 from distqueue import commands as c
 from distqueue.backend import Backend
@@ -108,6 +109,7 @@ class Transactions(Backend):
         """
         if not commands:
             return []
+        self.session.abandon_unfinished()
         self.in_use = self.session.connection
         try:
             try:
@@ -159,7 +161,7 @@ class Transactions(Backend):
             except psycopg.errors.SerializationFailure:
                 continue
             finally:
-                if not self.in_use.closed:
+                if self.in_use.info.transaction_status is TransactionStatus.IDLE:
                     self.in_use.isolation_level = usual
         raise AssertionError("READ COMMITTED never fails so")
 
