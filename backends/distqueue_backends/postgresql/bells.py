@@ -176,6 +176,8 @@ class Bells:
             self._tidy(self._session)
         if not self._pending and not self._is_closed:
             socket = [self._session.connection.fileno()] if self._is_listening else []
+            if socket:
+                self._hear()  # to look whether it is alive takes in what has come, which is not seen any more
             self._sleep([*socket, self._wake_read], TIDY_EVERY if self._is_dirty else None)
         if self._is_listening:
             self._hear()
