@@ -70,6 +70,31 @@ def a_purge_of_the_line() -> None:
     around(MemoryBackend, "purge", purge)
 
 
+def _first_thousand(verb: str) -> None:
+    """Let a verb see no more than the first thousand tasks that it is about."""
+
+    most: list[int | None] = [None]
+
+    def in_states(real: Any, table: QueueTable, states: Any) -> list[Entry]:
+        found: list[Entry] = real(table, states)
+        return found[: most[0]]
+
+    def limited(real: Any, backend: MemoryBackend, *args: Any) -> Any:
+        most[0] = 1000
+        try:
+            return real(backend, *args)
+        finally:
+            most[0] = None
+
+    around(QueueTable, "in_states", in_states)
+    around(MemoryBackend, verb, limited)
+
+
+@mutant("a purge removes a thousand tasks at most", caught_by="PURGE-1")
+def a_purge_of_a_thousand() -> None:
+    _first_thousand("purge")
+
+
 @mutant("a purge of some states removes all", caught_by="PURGE-2 PURGE-3")
 def a_purge_of_everything() -> None:
     rewrite(Purge, lambda purge: changed(purge, states=()))
@@ -95,6 +120,11 @@ def a_purge_pauses() -> None:
 )
 def pretended_redrives() -> None:
     pretend(Redrive, lambda redrive: Redriven(count=1))
+
+
+@mutant("a redrive takes a thousand tasks at most", caught_by="REDRIVE-1")
+def a_redrive_of_a_thousand() -> None:
+    _first_thousand("redrive")
 
 
 @mutant("a redrive of one task takes all", caught_by="REDRIVE-2")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import batched
 from pathlib import Path
 from typing import ClassVar, NoReturn, TypedDict, Unpack
 
@@ -54,6 +55,8 @@ from distqueue.task import RememberedTask, TaskRecord, TaskState
 
 LONG = 3600.0
 """A lease or a delay that does not end during a test, in seconds."""
+MANY = 1500
+"""More tasks than a backend takes in one portion, if it takes many in portions."""
 
 
 class PutOptions(TypedDict, total=False):
@@ -250,6 +253,18 @@ class Subject:
         """Store a task for each of the ids, which are separated by spaces, in one call."""
         for outcome in self.broker.apply([self.make(task_id=each, **options) for each in ids.split()]):
             assert not expect(outcome, Stored).duplicate
+
+    def apply_all(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out any number of commands, in as few calls as the backend allows."""
+        calls = batched(commands, self.capabilities.max_batch)
+        return [outcome for call in calls for outcome in self.broker.apply(call)]
+
+    def put_many(self, count: int, **options: Unpack[PutOptions]) -> list[str]:
+        """Store any number of tasks, and return their ids in the order in which they were put."""
+        names = [f"many{number}" for number in range(count)]
+        for outcome in self.apply_all([self.make(task_id=name, **options) for name in names]):
+            assert not expect(outcome, Stored).duplicate
+        return names
 
     def claimed(self, count: int = 1, lease: float = LONG, queue: str | None = None) -> Claimed:
         """Claim and return the whole answer."""
