@@ -32,6 +32,14 @@ def empty_statistics() -> None:
     _stats(lambda stats: QueueStats(queue=stats.queue))
 
 
+@mutant("the statistics are those of a hundred queues at most", caught_by="STATS-6")
+def a_hundred_queues() -> None:
+    def counted(stats: Stats, outcome: Any) -> Any:
+        return changed(outcome, queues=outcome.queues[:100]) if isinstance(outcome, Counted) else outcome
+
+    answer(Stats, counted)
+
+
 @mutant("kept and scheduled tasks are not counted", caught_by="STATS-2 KEEP-1")
 def only_the_live_are_counted() -> None:
     _stats(lambda stats: changed(stats, done=0, scheduled=0))

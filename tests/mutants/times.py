@@ -10,7 +10,7 @@ from distqueue.errors import InvalidTask
 from distqueue.results import Counted
 from distqueue_backends.memory import MemoryBackend
 from distqueue_backends.table.agenda import Agenda
-from distqueue_backends.table.entry import DONE, LEASED, READY, Entry
+from distqueue_backends.table.entry import DONE, LEASED, READY, SCHEDULED, Entry
 from distqueue_backends.table.queue_table import QueueTable
 
 from .damage import answer, around, changed, replace, rewrite, set_option
@@ -80,6 +80,19 @@ def the_due_come_first() -> None:
 def the_due_by_number() -> None:
     def take_until(real: Any, agenda: Agenda, now: float) -> list[Entry]:
         return sorted(real(agenda, now), key=lambda entry: entry.number)
+
+    around(Agenda, "take_until", take_until)
+
+
+@mutant("a hundred tasks are made due at a time", caught_by="DELAY-15")
+def a_hundred_are_due() -> None:
+    def take_until(real: Any, agenda: Agenda, now: float) -> list[Entry]:
+        due: list[Entry] = real(agenda, now)
+        if any(entry.state != SCHEDULED for entry in due):
+            return due
+        for entry in due[100:]:
+            agenda.add(entry.until or 0.0, (entry,))
+        return due[:100]
 
     around(Agenda, "take_until", take_until)
 

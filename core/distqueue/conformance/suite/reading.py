@@ -6,9 +6,12 @@ import pytest
 
 from distqueue.commands import Browse, Stats
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import LONG, Subject, ids
-from distqueue.results import Browsed, Counted
+from distqueue.conformance.suite.subject import LONG, Subject, expect, ids
+from distqueue.results import Browsed, Counted, Stored
 from distqueue.task import TaskState
+
+QUEUES = 300
+"""More queues than a backend lists on one page, if it lists them in pages."""
 
 
 class Reading(Subject):
@@ -175,6 +178,18 @@ class Reading(Subject):
                 self.put(queue=name)
         counted = self.ok(Stats(queue="*"), Counted).queues
         assert {each.queue: each.ready for each in counted} == {"a": 1, "b": 2, "c": 3}
+
+    @clause(
+        "STATS-6",
+        "the statistics of '*' are those of every queue, however many there are",
+        look="a list of queues that has an end: a limit in its query, or its first page taken for all of it",
+    )
+    def test_many_queues_are_counted(self) -> None:
+        names = [f"q{number}" for number in range(QUEUES)]
+        for outcome in self.apply_all([self.make(queue=name) for name in names]):
+            expect(outcome, Stored)
+        counted = self.ok(Stats(queue="*"), Counted).queues
+        assert sorted((each.queue, each.ready) for each in counted) == sorted((name, 1) for name in names)
 
     @clause(
         "STATS-4",

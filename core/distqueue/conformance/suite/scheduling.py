@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distqueue.commands import Release, Retry
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import LONG, Subject, ids
+from distqueue.conformance.suite.subject import LONG, MANY, Subject, ids
 from distqueue.errors import AlreadySettled
 from distqueue.results import Settled
 from distqueue.task import TaskState
@@ -229,3 +229,14 @@ class Scheduling(Subject):
         assert self.record("it") == before
         self.pass_time(self.moment)
         assert self.take_all() == "other"
+
+    @clause(
+        "DELAY-15",
+        "however many tasks are due at the same time, one claim may take them all",
+        needs="delay",
+        look="the step that makes tasks due: a limit in it has to be a loop, until nothing is due any more",
+    )
+    def test_many_tasks_are_due_at_the_same_time(self) -> None:
+        names = self.put_many(MANY, delay=self.moment)
+        self.pass_time(self.moment)
+        assert self.same(self.take_all(MANY), " ".join(names))
