@@ -15,9 +15,11 @@ from distqueue.combine import Answer
 from distqueue.commands import Command, Put, Release
 from distqueue.errors import Closed
 from distqueue.groupcommit import GroupCommit
-from distqueue.results import Outcome, Seen
+from distqueue.results import Claimed, Outcome, Seen
 from distqueue_backends import file_backend
 from distqueue_backends.memory import _NAMED, MemoryBackend
+from distqueue_backends.table.entry import Entry
+from distqueue_backends.table.queue_table import QueueTable
 
 from .damage import around, nothing, replace
 from .mutant import JSON, mutant
@@ -75,6 +77,31 @@ def waits_without_end() -> None:
     around(
         MemoryBackend, "wait", lambda real, backend, queue, seen, timeout: real(backend, queue, seen, None)
     )
+
+
+@mutant("a wait does not wait", caught_by="WAIT-16")
+def never_waits() -> None:
+    around(MemoryBackend, "wait", lambda real, backend, queue, seen, timeout: real(backend, queue, seen, 0.0))
+
+
+@mutant("a claim that gets nothing wakes whoever waits, and so itself", caught_by="WAIT-16")
+def an_empty_claim_wakes() -> None:
+    def claim(real: Any, backend: MemoryBackend, queue: str, *args: Any) -> Claimed:
+        claimed: Claimed = real(backend, queue, *args)
+        backend.table(queue).version += not claimed.leases
+        return claimed
+
+    around(MemoryBackend, "claim", claim)
+
+
+@mutant("a lease that is cut short wakes nobody", caught_by="WAIT-15")
+def a_shorter_lease_does_not_wake() -> None:
+    def extend(real: Any, table: QueueTable, entry: Entry, until: float) -> None:
+        version = table.version
+        real(table, entry, until)
+        table.version = version
+
+    around(QueueTable, "extend", extend)
 
 
 @mutant("closing leaves the consumers that wait alone for some seconds", caught_by="WAIT-9")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from distqueue.commands import Ack, Cancel, Pause, Put, Redrive, Resume, Retry
+from distqueue.commands import Ack, Cancel, Extend, Pause, Put, Redrive, Resume, Retry
 from distqueue.conformance.clauses import clause
-from distqueue.conformance.suite.subject import Subject, expect
+from distqueue.conformance.suite.subject import LONG, Subject, expect
 from distqueue.errors import Closed
 from distqueue.payload import encode
-from distqueue.results import Lease, Removed, Seen, Stored
+from distqueue.results import Lease, Removed, Seen, Settled, Stored
+
+IDLE = 0.5
+"""How long a consumer waits in vain, in seconds."""
+MOST_WAITS = 100
+"""How often it may be woken meanwhile: a backend that looks every now and then does so less often."""
 
 
 class Waiting(Subject):
@@ -217,3 +223,32 @@ class Waiting(Subject):
         result = self.waiter()
         self.do(Ack(queue="other", receipt=lease.receipt, then=(self.make(task_id="it"),)))
         assert result().task_id == "it"
+
+    @clause(
+        "WAIT-15",
+        "a waiter is woken when a lease ends that was cut short while it waits",
+        look="an extend to a sooner end has to wake waiters, as they sleep until the end that it had",
+    )
+    def test_the_end_of_a_lease_that_was_cut_short_wakes(self) -> None:
+        self.put(task_id="it")
+        lease = self.take("it", lease=self.patience * 10)
+        result = self.waiter()
+        self.ok(Extend(queue=self.queue, receipt=lease.receipt, lease=self.moment), Settled)
+        assert result().task_id == "it"
+
+    @clause(
+        "WAIT-16",
+        "a consumer of a queue with nothing to claim sleeps: a wait ends early now and then, not each time",
+        look="a wait that does not block, that a claim of nothing ends, or whose wake_at is over already",
+    )
+    def test_a_consumer_does_not_spin(self) -> None:
+        self.put(task_id="out")
+        self.take("out")
+        if not self.lacks("delay"):
+            self.put(task_id="later", delay=LONG)
+        end = time.monotonic() + IDLE
+        for _ in range(MOST_WAITS):
+            self.wait(self.claimed().seen, IDLE)
+            if time.monotonic() >= end:
+                return
+        pytest.fail(f"{MOST_WAITS} waits of {IDLE} s each were over within that time")
