@@ -191,6 +191,24 @@ def kept_for_ever() -> None:
     around(QueueTable, "_begin", begin)
 
 
+def _kept_for_ever_after(step: str) -> None:
+    def carry_out(real: Any, table: QueueTable, *args: Any) -> None:
+        real(table, *args)
+        table.keeping = Agenda(lambda entry, at: False)
+
+    around(QueueTable, step, carry_out)
+
+
+@mutant("once a lease has ended, what is done is kept for ever", caught_by="KEEP-6")
+def kept_for_ever_after_a_lapse() -> None:
+    _kept_for_ever_after("lapse")
+
+
+@mutant("once a task was due, what is done is kept for ever", caught_by="KEEP-6")
+def kept_for_ever_after_a_due_time() -> None:
+    _kept_for_ever_after("place_due")
+
+
 @mutant("every done task is kept", caught_by="KEEP-3")
 def everything_is_kept() -> None:
     set_option(keep_done=60.0)

@@ -85,3 +85,25 @@ class Keeping(Subject):
         self.refuse(Release(queue=self.queue, receipt=lease.receipt), AlreadySettled)
         assert self.ok(self.make(task_id="it", keep_done=self.moment), Stored).duplicate
         assert self.claim() == []
+
+    @clause(
+        "KEEP-6",
+        "a kept task is gone when its time is over, also if a lease and a due time ended before",
+        needs="keep_done",
+        look="one timer for all that happens by itself: after each it is set for the next, of whatever kind",
+    )
+    def test_a_kept_task_goes_after_other_times(self) -> None:
+        self.put(task_id="it", keep_done=self.moment * 6)
+        self.ack(self.take("it"))
+        others = ["out"]
+        self.put(task_id="out")
+        self.take("out", lease=self.moment)
+        if not self.lacks("delay"):
+            others.append("later")
+            self.put(task_id="later", delay=self.moment)
+        self.pass_time(self.moment)
+        assert sorted(self.take_all().split()) == sorted(others)
+        self.pass_time(self.moment * 6)
+        assert self.claim() == []
+        assert self.find("it") is None
+        assert self.stats().done == 0
