@@ -153,11 +153,20 @@ def attempts_without_end() -> None:
     replace(QueueTable, "_is_used_up", lambda table, entry: False)
 
 
+def _without_a_limit(most: int) -> None:
+    replace(
+        QueueTable, "_is_used_up", lambda table, entry: entry.failures >= (entry.options.max_attempts or most)
+    )
+
+
 @mutant("without a limit there are ten attempts", caught_by="DEAD-3")
 def ten_attempts() -> None:
-    replace(
-        QueueTable, "_is_used_up", lambda table, entry: entry.failures >= (entry.options.max_attempts or 10)
-    )
+    _without_a_limit(10)
+
+
+@mutant("without a limit there are as many attempts as a byte can count", caught_by="DEAD-3")
+def as_many_attempts_as_a_byte_counts() -> None:
+    _without_a_limit(255)
 
 
 @mutant("a rejected task has another attempt", caught_by="DEAD-4 SETTLE-1")
