@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +63,33 @@ def receipts_of_this_process() -> None:
         return outcomes
 
     around(JsonBackend, "carry_out", carry_out)
+
+
+def _remembers_its_claims(tokens_of: Callable[[JsonBackend], set[str]]) -> None:
+    """Let a claim that is repeated know nothing but some tokens."""
+
+    def claim(real: Any, store: JsonBackend, queue: str, count: int, lease: float, token: str) -> Claimed:
+        tokens_of(store).add(token)
+        claimed: Claimed = real(store, queue, count, lease, token)
+        return claimed
+
+    def reclaim(real: Any, store: JsonBackend, queue: str, token: str) -> Claimed:
+        claimed: Claimed = real(store, queue, token)
+        return claimed if token in tokens_of(store) else Claimed(leases=[])
+
+    around(JsonBackend, "claim", claim)
+    around(JsonBackend, "reclaim", reclaim)
+
+
+@mutant("an open of a store knows its own claims only", url=JSON, caught_by="REOPEN-17 SHARE-10")
+def claims_of_this_open() -> None:
+    _remembers_its_claims(lambda store: vars(store).setdefault("tokens of this mutant", set()))
+
+
+@mutant("a process knows its own claims only", url=JSON, caught_by="SHARE-10")
+def claims_of_this_process() -> None:
+    mine: set[str] = set()
+    _remembers_its_claims(lambda store: mine)
 
 
 @mutant("a pause is kept in memory only", url=JSON, caught_by="SHARE-4 REOPEN-7")

@@ -320,6 +320,20 @@ class Reopening(Tidying):
         expect(beside.apply([Ack(queue=self.queue, receipt=out.receipt)])[0], Settled)
         assert self.find(out.task_id) is None
 
+    @clause(
+        "REOPEN-17",
+        "a claim that is repeated after the store was opened again returns what it did at first",
+        needs="durability",
+        look="what a repeated claim looks through: the leases in the store, not those that this open made",
+    )
+    def test_a_claim_is_repeated_after_a_reopen(self) -> None:
+        self.put_all("a b c")
+        command = Claim(queue=self.queue, token="mine", count=2, lease=LONG)  # noqa: S106 - no password
+        first = self.ok(command, Claimed).leases
+        self.reopen()
+        self.claim_again("mine", first)
+        assert len(self.claim(3)) == 1
+
 
 def wait_to_the_end(broker: Broker, seen: Seen, begun: Event) -> None:
     """Wait for a task that never comes, until the broker is closed."""

@@ -73,6 +73,18 @@ class Sharing(Tidying):
             expect(other.apply([Ack(queue=self.queue, receipt=theirs.receipt)])[0], Settled)
 
     @clause(
+        "SHARE-10",
+        "a claim that is repeated by another process returns what it did at first",
+        needs="shared_between_processes",
+        look="claims noted in the process that made them: a repeated one has to look through the store",
+    )
+    def test_a_claim_is_repeated_elsewhere(self) -> None:
+        other = self.other_process()
+        self.put_all("a b c")
+        self.claim_again("other", self.claim_in(other, 2))
+        assert len(self.claim(3)) == 1
+
+    @clause(
         "SHARE-3",
         "a task is published once, whichever process does it",
         needs="shared_between_processes",

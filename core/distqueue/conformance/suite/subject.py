@@ -34,7 +34,7 @@ from distqueue.conformance.harness import Harness, harness_for
 from distqueue.conformance.processes import OtherProcess
 from distqueue.conformance.report import Fact
 from distqueue.conformance.suite.holding import NotRun, hold
-from distqueue.errors import LeaseLost, Refused, SettleRefused
+from distqueue.errors import LeaseLost, Refused, SettleRefused, Unsupported
 from distqueue.ids import new_task_id, new_token
 from distqueue.opening import open_broker
 from distqueue.payload import decode, encode
@@ -302,6 +302,15 @@ class Subject:
     def take_all(self, count: int = 100) -> str:
         """Claim what there is and return the ids in order, separated by spaces."""
         return " ".join(lease.task_id for lease in self.claim(count))
+
+    def claim_again(self, token: str, first: Sequence[Lease]) -> None:
+        """Repeat a claim, which has to return what it did at first, unless the backend repeats none."""
+        outcome = self.do(Claim(queue=self.queue, token=token, count=len(first), lease=LONG, again=True))
+        if isinstance(outcome, Unsupported):
+            return
+        repeated = expect(outcome, Claimed).leases
+        assert self.same(ids(repeated), ids(first))
+        assert {lease.task_id: lease for lease in repeated} == {lease.task_id: lease for lease in first}
 
     def ack(self, lease: Lease) -> Settled:
         """Ack a delivery."""
