@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distqueue.commands import Claim, Command, Find
+from distqueue.commands import Claim, Command, Extend, Find
 from distqueue.errors import Refused, TaskNotFound
 from distqueue.results import Claimed, Found
 from distqueue.task import TaskState
@@ -91,6 +91,7 @@ def one_receipt_a_claim() -> None:
 @mutant("a lease never ends", caught_by="CLAIM-5 DEAD-2 ORDER-3 AGAIN-3 AGAIN-4 WAIT-5")
 def leases_never_end() -> None:
     rewrite(Claim, lambda claim: changed(claim, lease=1e9) if 0 < claim.lease < 1e9 else claim)
+    rewrite(Extend, lambda extend: changed(extend, lease=1e9) if 0 < extend.lease < 1e9 else extend)
 
 
 @mutant("every lease lasts 30 s, however long was asked for", caught_by="CLAIM-6")
