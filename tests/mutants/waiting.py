@@ -174,6 +174,15 @@ def a_close_breaks_what_is_in_flight() -> None:
     around(GroupCommit, "apply", group)
 
 
+@mutant("a thread that is no daemon outlives the close", caught_by="CLOSE-5")
+def a_thread_outlives_the_close() -> None:
+    def init(real: Any, backend: MemoryBackend, *args: Any, **kwargs: Any) -> None:
+        real(backend, *args, **kwargs)
+        threading.Thread(target=threading.main_thread().join).start()
+
+    around(MemoryBackend, "__init__", init)
+
+
 @mutant("threads that call at the same time get each other's answers", caught_by="THREAD-1", url=JSON)
 def answers_are_mixed_up() -> None:
     around(groupcommit, "apply_together", lambda real, apply, calls: real(apply, calls)[::-1])

@@ -7,12 +7,14 @@ import time
 
 import pytest
 
-from distqueue.commands import Put
+from distqueue.broker import Broker
+from distqueue.commands import Claim, Put
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import Subject, expect
 from distqueue.errors import Closed
+from distqueue.ids import new_token
 from distqueue.payload import encode
-from distqueue.results import Seen, Stored
+from distqueue.results import Claimed, Seen, Stored
 
 
 class Closing(Subject):
@@ -88,6 +90,33 @@ class Closing(Subject):
             for name, count in zip("ab", counts):
                 assert self.find(f"{name}{count - 1}") is not None
                 assert self.find(f"{name}{count}") is None
+
+    @clause(
+        "CLOSE-5",
+        "a closed store leaves no thread that would keep its process from ending",
+        look="a thread that shut does not end: stop it there, and make it a daemon",
+    )
+    def test_a_close_leaves_no_thread(self) -> None:
+        self.use(self.broker)  # the threads that a process has once are there now
+        before = threading.enumerate()
+
+        def left() -> list[threading.Thread]:
+            return [each for each in threading.enumerate() if each not in before and not each.daemon]
+
+        broker = self.open(self.fresh_url())
+        self.use(broker)
+        broker.close()
+        deadline = time.monotonic() + self.patience
+        for thread in left():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert left() == []
+
+    def use(self, broker: Broker) -> None:
+        """Put, claim and wait, which may start what a store has threads for."""
+        expect(broker.apply([self.make()])[0], Stored)
+        claim = Claim(queue=self.queue, token=new_token())
+        claimed = expect(broker.apply([claim])[0], Claimed)
+        broker.wait(self.queue, claimed.seen, self.moment)
 
 
 class Threads(Subject):
