@@ -51,6 +51,19 @@ def apply(backend, commands):
 MemoryBackend.apply = apply
 """
 """Lets a test hang, whatever interrupts it, and say so each time."""
+LEAVES: Final = """
+import threading
+from distqueue_backends.memory import MemoryBackend
+
+real = MemoryBackend.shut
+
+def shut(backend):
+    real(backend)
+    threading.Thread(target=threading.Event().wait, name="for-ever").start()
+
+MemoryBackend.shut = shut
+"""
+"""Lets each store that is closed start a thread that never ends."""
 
 FEW = ("-k", "test_strict_priority or test_a_delayed_task_waits")
 
@@ -129,6 +142,28 @@ def test_a_run_that_does_not_end_when_interrupted_is_killed_when_interrupted_aga
     assert run.returncode == 130, err
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_run_is_shown_though_a_backend_leaves_a_thread_that_never_ends(
+    tmp_path: Path, shell: Shell
+) -> None:
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    shell.env |= {"PYTHONPATH": str(tmp_path), "PYTEST_PLUGINS": "leaves"}
+    done = shell("conformance", "memory://{name}", "-k", "test_strict_priority")
+    assert "threads that were left are not waited for: for-ever" in done.err
+    assert "the contract is kept where it was run" in done.lines[-1]
+
+
+def test_a_run_ends_with_its_command_and_leaves_nothing_behind(tmp_path: Path, shell: Shell) -> None:
+    reached, temporary = tmp_path / "reached", tmp_path / "temporary"
+    temporary.mkdir()
+    shell.env["TMPDIR"] = str(temporary)
+    run = start(shell, STOPS, reached, "json:///{tmp}/Queue.json", "-k", "test_processes_see_each_other")
+    reached.read_text()
+    assert list(temporary.iterdir()) != []
+    run.kill()
+    run.communicate()  # until nobody holds its streams: neither the run nor what its tests have started
+    assert list(temporary.iterdir()) == []
 
 
 def start(

@@ -6,6 +6,7 @@ run (also of one that pytest-xdist spreads over processes), and the options of s
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import platform
@@ -20,6 +21,7 @@ import msgspec
 import pytest
 
 from distqueue.capabilities import Capabilities
+from distqueue.conformance.attached import Attached
 from distqueue.conformance.clauses import clause_of
 from distqueue.conformance.report import ClauseResult, Fact, Report, State, SubjectReport
 from distqueue.conformance.run import URL
@@ -40,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="leave out what takes long, and try a quarter of the random examples",
     )
     group.addoption("--distqueue-seed", type=int, default=0, metavar="N", help="what random tests begin with")
+    group.addoption("--distqueue-attached", type=int, metavar="FD", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
         TestURL.url = url
         # A shell lets what runs in the background ignore this signal, by which the command ends the run.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.option.distqueue_attached is not None:
+        attached = Attached(config.option.distqueue_attached, config)
+        config.pluginmanager.register(attached, "distqueue-attached")
     if config.option.distqueue_report is not None and not hasattr(config, "workerinput"):
         gathering = Gathering(config)
         try:

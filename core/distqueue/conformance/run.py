@@ -64,7 +64,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         """Run pytest until it ends, and return its exit code; the report is in the file afterwards.
 
         An interrupt is passed on, so that pytest ends what its tests have started, and writes its report;
-        with another one it is killed.
+        with another one it is killed. It ends by itself if this process is killed.
 
         Raises:
             ConfigError: the report cannot be written.
@@ -76,27 +76,31 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         with tempfile.TemporaryDirectory(prefix="distqueue-conformance-") as directory:
             # Not on its command line, which everybody on the machine can read: a URL may hold a password.
             environment = os.environ | {URL: self.url}
-            process = subprocess.Popen(self._command(directory), env=environment, process_group=0)
-            try:
-                return process.wait()
-            except BaseException:
+            alive, ours = os.pipe()  # which nobody writes into: it ends with this process
+            with open(alive), open(ours, "w"):
+                process = subprocess.Popen(
+                    self._command(directory, alive), env=environment, process_group=0, pass_fds=[alive]
+                )
                 try:
-                    process.send_signal(signal.SIGINT)
-                    process.wait()
+                    return process.wait()
                 except BaseException:
-                    process.kill()
-                    process.wait()
+                    try:
+                        process.send_signal(signal.SIGINT)
+                        process.wait()
+                    except BaseException:
+                        process.kill()
+                        process.wait()
+                        raise
                     raise
-                raise
 
-    def _command(self, directory: str) -> list[str]:
+    def _command(self, directory: str, alive: int) -> list[str]:
         """Return the command line. What is set up for pytest where the command runs is not its business."""
         command = [sys.executable, "-m", "pytest", "--pyargs", "distqueue.conformance.url", "-q", "-ra"]
         command += ["--tb", "short"]  # a longer one shows the arguments of calls, and so a password
         command += ["-c", os.devnull, "--rootdir", directory, "--basetemp", f"{directory}/stores"]
         command += ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "distqueue.conformance.plugin"]
         command += ["--distqueue-report", str(self.report.absolute())]
-        command += ["--distqueue-seed", str(self.seed)]
+        command += ["--distqueue-seed", str(self.seed), "--distqueue-attached", str(alive)]
         command += ["-o", f"faulthandler_timeout={LIMIT}", "-o", "faulthandler_exit_on_timeout=true"]
         command += ["--distqueue-quick"] if self.quick else []
         command += ["-k", self.select] if self.select else []
