@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from distqueue.conformance.forks import Fork, Forks, can_fork, stand_still
+from distqueue.conformance.forks import Fork, Forks, can_fork, stand_still, start
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="this system has no pidfd_open")
 
@@ -47,6 +49,21 @@ for parent in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text
     os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
 sys.exit(start() != [0, 0])
 """
+BEREAVED = """
+import os, select, signal, sys
+from pathlib import Path
+from distqueue.conformance.processes import Child
+with Child("stays", "") as child:
+    ends = os.pidfd_open(child.pid)
+    for parent in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()):
+        os.kill(parent, signal.SIGKILL)
+        os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
+try:
+    child.hear()
+except ValueError:  # it reads from what is closed
+    sys.exit(not select.select([ends], [], [], 30)[0])
+sys.exit("it is not closed")
+"""
 HASHES = """
 from distqueue.conformance import forks
 for _ in range(2):
@@ -79,6 +96,11 @@ class Started:
         self.process.wait(10)
 
 
+def parent_of(process: Fork) -> int:
+    """Return the pid of what a process was forked from."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Modules that can be run from the directory that they are in."""
@@ -89,6 +111,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "coded": CODED,
         "copied": COPIED,
         "bereft": BEREFT,
+        "bereaved": BEREAVED,
+        "stays": "import signal; signal.pause()",
         "starts_two": HASHES,
         "hashes": "print(hash('text'))",
         "ends": "",
@@ -194,6 +218,59 @@ def test_a_copy_that_ends_leaves_it_alone(modules: Path) -> None:
 
 def test_processes_are_started_when_what_others_are_forked_from_was_killed(modules: Path) -> None:
     assert subprocess.run([sys.executable, "-m", "bereft"], check=False).returncode == 0
+
+
+def test_it_is_killed_and_waited_for_when_what_it_was_forked_from_was_killed(
+    forks: Forks, modules: Path
+) -> None:
+    started = Started(forks, "waits", directory=modules)
+    assert os.read(started.output, 100) == b"here\n"
+    parent = parent_of(started.process)
+    ends = os.pidfd_open(parent)
+    os.kill(parent, signal.SIGKILL)
+    assert select.select([ends], [], [], 30)[0]
+    os.close(ends)
+    assert started.process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        started.process.wait(0.01)
+    started.process.kill()
+    for _ in range(2):
+        with pytest.raises(ChildProcessError, match="ended is lost"):
+            started.process.wait(30)
+    assert os.read(started.output, 100) == b""
+    with pytest.raises(ChildProcessError):
+        started.close()
+
+
+def test_a_child_is_closed_when_what_it_was_forked_from_was_killed(modules: Path) -> None:
+    assert subprocess.run([sys.executable, "-m", "bereaved"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("free", range(5))
+def test_a_fork_for_which_no_descriptors_are_free_is_refused(
+    free: int, forks: Forks, waiting: Started, modules: Path
+) -> None:
+    parent = parent_of(waiting.process)
+    used = {int(each.name) for each in Path(f"/proc/{parent}/fd").iterdir()}
+    limit = next(most for most in itertools.count(3) if len(set(range(most)) - used) == free)
+    soft, hard = resource.prlimit(parent, resource.RLIMIT_NOFILE)
+    resource.prlimit(parent, resource.RLIMIT_NOFILE, (limit, hard))
+    with pytest.raises(ChildProcessError, match="no free descriptors"):
+        forks.start(["ends"], modules, os.environ, (0, 1, 2))
+    resource.prlimit(parent, resource.RLIMIT_NOFILE, (soft, hard))
+    assert forks.start(["ends"], modules, os.environ, (0, 1, 2)).wait(30) == 0
+    os.write(waiting.input, b"\n")
+    assert waiting.process.wait(30) == 0
+
+
+def test_a_process_whose_directory_was_removed_starts_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with open(os.devnull, "r+b") as null:
+        assert start((null.fileno(),) * 3, "this").wait(30) == 0
 
 
 def test_not_all_hash_alike(modules: Path) -> None:

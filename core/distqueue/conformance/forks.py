@@ -32,6 +32,8 @@ SUITE: Final = ("distqueue.opening", "distqueue.conformance.publisher", "distque
 """What the child processes of the suite need, as modules and packages."""
 _LATER: Final = ("DISTQUEUE_", "PYTEST_")
 """What of an environment is read later than at an import."""
+_SENT: Final = 5
+"""How many descriptors come with a request: where to answer, the three streams, and what is asked."""
 
 type Streams = tuple[int, int, int]
 """The descriptors that a process has as its input, its output and its errors."""
@@ -43,14 +45,23 @@ def start(streams: Streams, module: str, *arguments: str, under: Sequence[str] =
     """Start ``python -m MODULE ARGUMENTS``, in a session of its own and as a fork where that can be.
 
     ``under`` is a command that runs another one in its own place, such as ``strace -D``: that one cannot.
+    Nor can a process whose directory was removed: it has none that a fork could be told.
     """
-    if not under and can_fork():
+    if not under and can_fork() and (directory := _directory()) is not None:
         forks = _shared(os.getpid(), next(_turns) % 2)
         if forks.suits(os.environ):
-            return forks.start([module, *arguments], Path.cwd(), os.environ, streams)
+            return forks.start([module, *arguments], directory, os.environ, streams)
     stdin, stdout, stderr = streams
     command = [*under, sys.executable, "-m", module, *arguments]
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
+
+
+def _directory() -> Path | None:
+    """Return the directory of this process, ``None`` if it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 _turns = itertools.count()
@@ -114,7 +125,7 @@ class Forks:
         with theirs, open(os.memfd_create("request"), "wb") as file:  # a message could be too long
             file.write(request)
             file.flush()
-            socket.send_fds(self._requests, [b"!"], [*streams, theirs.fileno(), file.fileno()])
+            socket.send_fds(self._requests, [b"!"], [theirs.fileno(), *streams, file.fileno()])
         return Fork(ours)
 
     def close(self) -> None:
@@ -126,16 +137,34 @@ class Forks:
 
 
 class Fork:
-    """A forked process, with those methods of a :class:`subprocess.Popen` that tests need."""
+    """A forked process, with those methods of a :class:`subprocess.Popen` that tests need.
+
+    It can be killed and waited for also when what it was forked from has died; its exit code is lost then.
+    """
 
     def __init__(self, says: socket.socket) -> None:
         self._says = says
         self.returncode: int | None = None
-        self.pid = self._hear(30.0)
+        self._is_lost = False
+        says.settimeout(30.0)
+        try:
+            said, descriptors, *_ = socket.recv_fds(says, 16, 1, socket.MSG_CMSG_CLOEXEC)
+            if not said:
+                why = "what it would be forked from has ended, or has no free descriptors"
+                raise ChildProcessError(f"no process was forked: {why}")
+        except BaseException:
+            says.close()
+            raise
+        self.pid = int(said)
+        (self._pidfd,) = descriptors
 
     def poll(self) -> int | None:
-        """Return the exit code, if it has ended."""
-        with suppress(BlockingIOError):
+        """Return the exit code, if it has ended.
+
+        Raises:
+            ChildProcessError: it has ended, and its exit code is lost.
+        """
+        with suppress(TimeoutError, BlockingIOError):
             return self._end(0.0)
         return None
 
@@ -144,6 +173,7 @@ class Fork:
 
         Raises:
             subprocess.TimeoutExpired: it still runs after so many seconds.
+            ChildProcessError: it has ended, and its exit code is lost.
         """
         try:
             return self._end(timeout)
@@ -152,9 +182,9 @@ class Fork:
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            with suppress(ProcessLookupError):  # it has ended just now, and was waited for
-                os.kill(self.pid, number)
+        if self.returncode is None and not self._is_lost:
+            with suppress(ProcessLookupError):  # it has ended, whoever has its pid now
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -165,16 +195,27 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
     def _end(self, timeout: float | None) -> int:
-        if self.returncode is None:
+        if self.returncode is None and not self._is_lost:
             self.returncode = self._hear(timeout)
+            self._is_lost = self.returncode is None
             self._says.close()
+            os.close(self._pidfd)
+        if self.returncode is None:
+            raise ChildProcessError(
+                f"how process {self.pid} ended is lost: what it was forked from died first"
+            )
         return self.returncode
 
-    def _hear(self, timeout: float | None) -> int:
+    def _hear(self, timeout: float | None) -> int | None:
+        """Return the exit code once it has ended, ``None`` if nobody is left to tell it."""
         self._says.settimeout(timeout)
-        if not (said := self._says.recv(16)):
-            raise ChildProcessError("what this process was forked from has ended, and can tell no more of it")
-        return int(said)
+        if said := self._says.recv(16):
+            return int(said)
+        ends = select.poll()
+        ends.register(self._pidfd, select.POLLIN)
+        if not ends.poll(None if timeout is None else timeout * 1000):
+            raise TimeoutError
+        return None
 
 
 def stand_still(process: Process) -> None:
@@ -212,33 +253,32 @@ def serve(requests: socket.socket) -> None:
                 pid, told = running.pop(ready)
                 poll.unregister(ready)
                 os.close(ready)
-                _say(told, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                told.close()
+                with told, suppress(OSError):  # nobody wants to know any longer
+                    told.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
                 continue
-            asked, fds, *_ = socket.recv_fds(requests, 1, 5)
+            asked, fds, *_ = socket.recv_fds(requests, 1, _SENT)
             if not asked:
                 for pid, _ in running.values():
                     with suppress(OSError):
                         os.killpg(pid, signal.SIGKILL)
                 os._exit(0)
-            *streams, answer, request = fds
+            if len(fds) < _SENT:  # no more were free here; whoever asked hears that nobody answers
+                for fd in fds:
+                    os.close(fd)
+                continue
+            answer, *streams, request = fds
             if (pid := os.fork()) == 0:
                 for each in (requests, *[other for _, other in running.values()]):
                     each.detach()
                 become(streams, *json.loads(os.pread(request, os.fstat(request).st_size, 0)))
                 return
-            told = socket.socket(fileno=answer)
-            _say(told, pid)
-            ends = os.pidfd_open(pid)
-            running[ends] = (pid, told)
-            poll.register(ends, select.POLLIN)
             for fd in (*streams, request):
                 os.close(fd)
-
-
-def _say(told: socket.socket, number: int) -> None:
-    with suppress(OSError):  # nobody wants to know any longer
-        told.send(b"%d" % number)
+            told, ends = socket.socket(fileno=answer), os.pidfd_open(pid)
+            with suppress(OSError):  # nobody wants to know any longer
+                socket.send_fds(told, [b"%d" % pid], [ends])
+            running[ends] = (pid, told)
+            poll.register(ends, select.POLLIN)
 
 
 def become(streams: list[int], arguments: list[str], directory: str, env: dict[str, str]) -> None:

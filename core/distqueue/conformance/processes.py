@@ -139,7 +139,7 @@ class Child:
 
     def close(self) -> None:
         """Kill the child if it still runs, and free everything."""
-        if self.running:
+        with suppress(ChildProcessError):  # it has ended, and nobody can tell how
             self.kill()
         for each in (self._input, self._output, self._errors):
             each.close()
