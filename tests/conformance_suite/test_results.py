@@ -228,6 +228,27 @@ def test_no_page_is_made_of_a_run_that_did_not_come_to_its_end(
     assert "did not come to its end: its process ended in test_it" in capsys.readouterr().err
 
 
+def test_no_page_is_made_of_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(subject(KEEP_1=State.PASS)).write(tmp_path / "acme.json")
+    (tmp_path / "other.json").write_text("{")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--into", str(tmp_path / "page.md")])
+    assert f"{tmp_path / 'other.json'} is no report of the suite" in capsys.readouterr().err
+
+
+def test_no_page_is_made_of_runs_of_different_suites(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = report(subject(KEEP_1=State.PASS)), report(subject(KEEP_1=State.PASS))
+    other.digest = "another"
+    one.write(tmp_path / "acme.json")
+    other.write(tmp_path / "other.json")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--into", str(tmp_path / "page.md")])
+    files = f"{tmp_path / 'other.json'} is of another version of the suite than {tmp_path / 'acme.json'}"
+    assert files in capsys.readouterr().err
+
+
 ENDING = """
 import os
 

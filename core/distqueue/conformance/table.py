@@ -178,14 +178,21 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--into", type=Path, metavar="FILE", help="write the page")
     what.add_argument("--check", type=Path, metavar="FILE", help="fail if the page says something else")
     options = line.parse_args(arguments)
-    paths = sorted(options.reports.glob("*.json"))
-    reports = read_reports(paths)
+    reports: dict[Path, Report] = {}
+    for path in sorted(options.reports.glob("*.json")):
+        try:
+            (reports[path],) = read_reports([path])
+        except msgspec.DecodeError as error:
+            line.error(f"{path} is no report of the suite: {error}")
     if not reports:
         line.error(f"there are no reports in {options.reports}; run the suite with --distqueue-report first")
-    for path, report in zip(paths, reports):
+    first = next(iter(reports))
+    for path, report in reports.items():
         if report.unfinished:
             line.error(f"{path} is of a run that did not come to its end: {report.unfinished}")
-    text = page(reports)
+        if report.digest != reports[first].digest:
+            line.error(f"{path} is of another version of the suite than {first}; run both with the same one")
+    text = page(list(reports.values()))
     if options.into is not None:
         options.into.write_text(text)
         return 0
