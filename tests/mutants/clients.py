@@ -10,7 +10,7 @@ from distqueue import configured
 from distqueue.async_commit import AsyncCommit
 from distqueue.async_queue import _AsyncSession
 from distqueue.broker import Broker
-from distqueue.capabilities import Ordering
+from distqueue.capabilities import Durability, Ordering
 from distqueue.combine import Answer
 from distqueue.commands import Command
 from distqueue.errors import Refused
@@ -22,7 +22,7 @@ from distqueue_backends.sqlite.backend import SqliteBackend
 from distqueue_backends.sqlite.transaction import ApplicationTransaction
 
 from .damage import around, declare, nothing, replace
-from .mutant import SQLITE, mutant
+from .mutant import SHARDED, SQLITE, mutant
 
 
 @mutant("what a cancelled get has claimed stays leased", caught_by="CLIENT-5")
@@ -66,6 +66,16 @@ def too_much_is_declared() -> None:
 @mutant("an open store declares what its plugin does not", caught_by="DECLARE-2")
 def the_plugin_does_not_know() -> None:
     declare(shared_between_processes=True)
+
+
+@mutant("an open store declares that it syncs, and its plugin that it does not", caught_by="DECLARE-2")
+def more_durable_than_the_plugin() -> None:
+    declare(durability=Durability.FSYNC)
+
+
+@mutant("an open store declares a wider order than its plugin", url=SHARDED, caught_by="DECLARE-2")
+def a_wider_order_than_the_plugin() -> None:
+    declare(ordering=Ordering.QUEUE)
 
 
 @mutant("groups are declared, and no order", caught_by="DECLARE-3")

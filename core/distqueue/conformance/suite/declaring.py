@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from distqueue.capabilities import Capabilities, Durability, Ordering, WakeUp
 from distqueue.conformance.clauses import clause
 from distqueue.conformance.suite.subject import Subject
 from distqueue.limits import MAX_BATCH, MAX_PAYLOAD
 from distqueue.plugins import installed_plugins
 from distqueue.urls import parse_url
+
+_BEST_FIRST: Final[dict[str, list[object]]] = {
+    "durability": [*reversed(Durability)],
+    "ordering": [*Ordering],
+    "wake_up": [*WakeUp],
+}
+"""From the most that can be promised to the least. How long ids are remembered is up to options."""
 
 
 class Declaring(Subject):
@@ -42,6 +51,8 @@ class Declaring(Subject):
                 assert theirs or not mine, name
             elif name in ("max_payload", "max_batch"):
                 assert mine <= theirs, name
+            elif (order := _BEST_FIRST.get(name)) is not None:
+                assert order.index(mine) >= order.index(theirs), name
 
     @clause(
         "DECLARE-3",
