@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from distqueue.cli.elsewhere import hint_at_new, hint_at_queue
+from distqueue.cli.elsewhere import hint_at_new, hint_at_queue, queue_names
 from distqueue.cli.errors import ExitCode, complain, report
 from distqueue.cli.filters import ErrorText, Since, TaskName, dead_filter
 from distqueue.cli.options import QueueName, TaskIds, Url
@@ -98,16 +98,18 @@ def pause(url: Url = None, queue: QueueName = "default") -> None:
     Everything else goes on.
     """
     with open_store(url, queue) as store:
-        hint_at_new(store, queue)
+        names = queue_names(store)
         store.ask(Pause(queue=queue), PauseSet)
+    hint_at_new(queue, names)
     print_line(f"queue {queue} is paused")
 
 
 def resume(url: Url = None, queue: QueueName = "default") -> None:
     """Let tasks of a queue be got again."""
     with open_store(url, queue) as store:
-        hint_at_new(store, queue)
+        names = queue_names(store)
         store.ask(Resume(queue=queue), PauseSet)
+    hint_at_new(queue, names)
     print_line(f"queue {queue} is resumed")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from distqueue.cli.errors import note
 from distqueue.cli.store import Store
 from distqueue.commands import Find, Stats
@@ -26,9 +28,8 @@ def hint_at_queue(store: Store, task_id: str) -> None:
         note(f"{task_id} is in queue {name}: add -q {name}")
 
 
-def hint_at_new(store: Store, queue: str) -> None:
-    """Say that nothing has been in a queue yet: its name may be mistyped."""
-    names = queue_names(store)
+def hint_at_new(queue: str, names: Sequence[str]) -> None:
+    """Say that a queue is none of those that there were, if there were any: its name may be mistyped."""
     if names and queue not in names:
         note(f"nothing has been in queue {queue} yet; there are: {', '.join(names)}")
 
