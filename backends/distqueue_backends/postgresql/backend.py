@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final, Self, cast
 
@@ -18,7 +19,7 @@ from distqueue import commands as c
 from distqueue.backend import Migration
 from distqueue.capabilities import Capabilities, Durability, WakeUp
 from distqueue.commands import Ack, Command, Put
-from distqueue.errors import Closed, Refused, StoreFailed, TaskNotFound
+from distqueue.errors import Closed, Refused, StoreBusy, StoreFailed, TaskNotFound
 from distqueue.fences import EVERY, OPEN, FenceLevel, Fencing
 from distqueue.forking import close_after_fork
 from distqueue.limits import MAX_BATCH_BYTES
@@ -43,7 +44,7 @@ from distqueue.retry import Backoff
 from distqueue.task import RememberedTask, TaskRecord, TaskState
 from distqueue.urls import StoreURL
 from distqueue_backends.postgresql import administration, migrating, reading
-from distqueue_backends.postgresql.bells import Bells, bells_of, channel_of, let_go
+from distqueue_backends.postgresql.bells import TIDY_AT_END, Bells, bells_of, channel_of, let_go
 from distqueue_backends.postgresql.claiming import (
     ACK_AND_CLAIM,
     CLAIM,
@@ -57,7 +58,7 @@ from distqueue_backends.postgresql.reading import sayable
 from distqueue_backends.postgresql.refusals import fenced
 from distqueue_backends.postgresql.schema import check_version
 from distqueue_backends.postgresql.server import look_at, settings
-from distqueue_backends.postgresql.session import Session, complaint
+from distqueue_backends.postgresql.session import Lost, Session, complaint
 from distqueue_backends.postgresql.settling import Settling, check_known, checked, settle, without_repeats
 from distqueue_backends.postgresql.transactions import Transactions
 from distqueue_backends.postgresql.within import ApplicationTransaction
@@ -155,11 +156,12 @@ class PostgresBackend(Transactions):
             may_listen=not self.session.is_pooled,
         )
 
-    def _tidy(self, session: Session) -> None:
+    def _tidy(self, session: Session) -> bool:
         connection = session.connection
         with session.transaction(connection):
             keeps = (self.options.dedup_window, self.options.dedup_max)
-            session.query(connection, TIDY.replace("{}", self.schema), keeps)
+            ((are_left,),) = session.query(connection, TIDY.replace("{}", self.schema), keeps)
+        return bool(are_left)
 
     def tell(self) -> None:
         self._bells.ring(self.rung, is_dirty=self.is_dirty)
@@ -385,7 +387,12 @@ class PostgresBackend(Transactions):
     # --- The end --------------------------------------------------------------------------------------
 
     def shut(self) -> None:
-        let_go(self._store, self._bells)
+        # A process that ends soon leaves its share of the ids to nobody else: there may be no others.
+        if let_go(self._store, self._bells) and not self.session.broke():
+            until = time.monotonic() + TIDY_AT_END
+            with suppress(Lost, StoreBusy, psycopg.Error):
+                while self._tidy(self.session) and time.monotonic() < until:
+                    pass
         self.session.drop()
 
     def leave_to_parent(self) -> None:

@@ -33,6 +33,10 @@ GATHER: Final = 0.005
 """For how long what happened is gathered after a notification, in seconds."""
 TIDY_EVERY: Final = 10.0
 """How often the memory of ids is tidied up while tasks go, in seconds."""
+TIDY_ON: Final = 1.0
+"""The same while there are more than one call forgets."""
+TIDY_AT_END: Final = 1.0
+"""For how long that goes on at the end of a process, in seconds."""
 _RETRY: Final = 0.25
 _MOST_CHANNEL: Final = 63
 
@@ -40,14 +44,15 @@ _MOST_CHANNEL: Final = 63
 class Bells:
     """What rings, by queue, over a session of its own; ``channel`` is that of the store.
 
-    ``tidy`` is called now and then with the session, if there was something to do.
+    ``tidy`` is called now and then with the session, if there was something to do; it answers whether
+    something is left, which is done soon.
     """
 
     def __init__(
         self,
         session: Session,
         channel: str,
-        tidy: Callable[[Session], object],
+        tidy: Callable[[Session], bool],
         *,
         may_listen: bool,
     ) -> None:
@@ -59,7 +64,9 @@ class Bells:
         self._rings: Counter[str] = Counter()
         self._all = 0
         self._pending: set[str] = set()
-        self._wants_to_listen = self._is_listening = self._is_closed = self._is_dirty = False
+        self._wants_to_listen = self._is_listening = self._is_closed = False
+        self.is_dirty = False
+        """Whether there may be ids to forget."""
         self._tidied = time.monotonic()
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -75,7 +82,7 @@ class Bells:
         """Tell everybody that there may be something to claim in some queues, after the commit."""
         names = set(queues)
         with self._changed:
-            self._is_dirty |= is_dirty
+            self.is_dirty |= is_dirty
             if names:
                 self._pending |= names
                 self._rings.update(names)
@@ -171,16 +178,21 @@ class Bells:
                 self._pending |= queues
                 raise
             self._sleep([], GATHER)
-        if self._is_dirty and time.monotonic() - self._tidied > TIDY_EVERY:
-            self._is_dirty, self._tidied = False, time.monotonic()
-            self._tidy(self._session)
+        if self.is_dirty and time.monotonic() - self._tidied > TIDY_EVERY:
+            self.is_dirty, self._tidied = False, time.monotonic()
+            if self._tidy(self._session):
+                self.is_dirty, self._tidied = True, time.monotonic() - TIDY_EVERY + TIDY_ON
         if not self._pending and not self._is_closed:
             socket = [self._session.connection.fileno()] if self._is_listening else []
             if socket:
                 self._hear()  # to look whether it is alive takes in what has come, which is not seen any more
-            self._sleep([*socket, self._wake_read], TIDY_EVERY if self._is_dirty else None)
+            self._sleep([*socket, self._wake_read], self._next_tidying())
         if self._is_listening:
             self._hear()
+
+    def _next_tidying(self) -> float | None:
+        """Return in how many seconds it is time to tidy up, ``None`` if there is nothing to do."""
+        return max(0.0, self._tidied + TIDY_EVERY - time.monotonic()) if self.is_dirty else None
 
     def _listen(self) -> None:
         """Listen from now on; what was told meanwhile is unknown, so everything counts as rung."""
@@ -235,8 +247,8 @@ def bells_of(store: str, make: Callable[[], Bells]) -> Bells:
         return bells
 
 
-def let_go(store: str, bells: Bells) -> None:
-    """Close the bells with the last open of their store."""
+def let_go(store: str, bells: Bells) -> bool:
+    """Close the bells with the last open of their store; return whether it is to tidy up for them."""
     with _LOCK:
         bells.users -= 1
         is_last = bells.users == 0 and _OF_STORES.get(store) is bells
@@ -244,8 +256,9 @@ def let_go(store: str, bells: Bells) -> None:
             del _OF_STORES[store]
     if is_last:
         bells.close()
-    else:
-        bells.wake_waiters()
+        return bells.is_dirty
+    bells.wake_waiters()
+    return False
 
 
 def _after_fork() -> None:

@@ -191,9 +191,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- Forget the oldest ids that are remembered: those over the window, and all but the newest so many.
-CREATE FUNCTION tidy(_window float8, _most int) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE _q int; _deleted bigint; _cut bigint; _now float8 := clock();
+-- Forget the oldest ids that are remembered: those over the window, and all but the newest so many. Answers
+-- whether some are left, as there were too many for one call.
+CREATE FUNCTION tidy(_window float8, _most int) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE _q int; _deleted bigint; _cut bigint; _now float8 := clock(); _are_left boolean := false;
 BEGIN
     FOR _q IN SELECT q FROM queue LOOP
         SELECT n INTO _cut FROM gone WHERE q = _q ORDER BY q DESC, n DESC OFFSET _most LIMIT 1;
@@ -205,9 +206,11 @@ BEGIN
             GET DIAGNOSTICS _deleted = ROW_COUNT;
             EXIT WHEN _deleted < 2000;
         END LOOP;
+        _are_left := _are_left OR _deleted = 2000;
         IF (SELECT count(*) FROM (SELECT FROM expired WHERE q = _q LIMIT 100) x) = 100 THEN
             WITH d AS (DELETE FROM expired WHERE q = _q RETURNING count)
                 INSERT INTO expired SELECT _q, sum(count) FROM d;
         END IF;
     END LOOP;
+    RETURN _are_left;
 END $$;
