@@ -41,7 +41,7 @@ _ANY: Final = f"SELECT 1 {_TASKS} key BETWEEN ? AND ? LIMIT 1"
 # Counted in the indexes: the rows are many times as large, and whoever counts holds up the others.
 _COUNT_IN_LINE: Final = f"SELECT count(*) {_TASKS} queue = ? AND line IS NOT NULL"
 # Of each priority the first one: from one to the next in the index, however many stand between.
-_READY: Final = f"{_TASKS} queue = ?1 AND line IS NOT NULL"
+_READY: Final = f"{_TASKS} queue = ? AND line IS NOT NULL"
 _OLDEST_IN_LINE: Final = f"""
     WITH RECURSIVE used (priority) AS (
         SELECT max(priority) {_READY}
@@ -246,7 +246,7 @@ class SqlTable(QueueTable):
             paused=self.paused,
             fence=self.fence.level,
             fence_note=self.fence.note,
-            oldest_ready_at=self.value(_OLDEST_IN_LINE, queue),
+            oldest_ready_at=self.value(_OLDEST_IN_LINE, queue, queue, queue),
             next_due_at=self.due.next_at(),
         )
 
