@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import wait
 from typing import Final
 
 from distqueue.broker.event import Apply
@@ -19,8 +20,10 @@ MOMENTS: Final = (0.0, 0.3, 0.6, math.inf)
 """When a process is killed, in parts of the time that its call takes: never carried out, to answered."""
 LARGE: Final = 3000
 """How many commands a call has that is to be found in the middle."""
-TRIES: Final = 6
+TRIES: Final = 30
 """How often a process is stopped in order to find it in the middle of a call; it may be that none ever is."""
+PLACES: Final = 6
+"""At how many places of it that is tried, one after the other."""
 MARGIN: Final = 0.3
 """How long an answer may be on its way that was made before a lease ended, in seconds."""
 SIZE: Final = 200
@@ -177,12 +180,13 @@ class Dying(Subject):
             batch = self.puts_of(f"t{number}", size, group)
             receipt = self.take_a_new_one(lease := max(self.moment, 0.2), group)
             other.ask(Apply.of(batch))
-            time.sleep(seconds * (number + 1) / TRIES)
+            time.sleep(seconds * (number % PLACES + 1) / PLACES)
             other.child.stop()
             ack = Ack(queue="held", receipt=receipt)
             look = Find(queue=self.queue, task_id=batch[-1].task_id)
             answer = self.in_thread(lambda both=(ack, look): self.broker.apply(both))  # type: ignore[misc]
-            self.pass_time(lease + MARGIN)
+            if not wait([answer], lease / 4).done:  # else that is soon over, and it is tried again
+                self.pass_time(lease + MARGIN)
             has_waited = not answer.done()
             other.child.proceed()
             settled, found = answer.result(self.patience)
