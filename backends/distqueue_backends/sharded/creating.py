@@ -84,9 +84,8 @@ def _check_directory(directory: str, create: bool) -> None:
             raise missing_store(directory)
         refuse_network(directory)
         try:
-            os.mkdir(directory, 0o700)
-        except FileExistsError:
-            pass
+            with suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
         except OSError as error:
             raise StoreError(f"{directory} cannot be made: {error.strerror}") from error
     if not os.path.isdir(directory):

@@ -53,13 +53,6 @@ def flush() -> None:
         raise _unwritten(error) from error
 
 
-def silence() -> None:
-    """Let what is printed from now on go nowhere."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: on a terminal as a table, otherwise tab-separated below a line of names."""
     texts = [[_cell(value) for value in row] for row in rows]
@@ -113,7 +106,9 @@ def shown_data(data: msgspec.Raw) -> str:
 
 def _unwritten(error: OSError) -> OSError:
     """Return an error that says whose it is, and let nothing more be written, which would fail again."""
-    silence()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
     if isinstance(error, BrokenPipeError):
         return BrokenPipeError("nobody reads the output any more")
     return OSError(f"the output cannot be written: {error.strerror}")
